@@ -1,0 +1,127 @@
+/**
+ * Turns picture files into pixels of the extent the model wants.
+ *
+ * @module
+ */
+import type { Crop, Size } from "./crops.ts";
+import { openImagescript } from "./decode_imagescript.ts";
+import { openSharp } from "./decode_sharp.ts";
+import { boxBeforeTurn, type Pixels, turnOfOrientation, turnPixels } from "./pixels.ts";
+import { resizeBilinear } from "./resize.ts";
+
+/** What a file says of itself before its pixels. */
+export interface PictureHeader extends Size {
+  /** EXIF orientation, 1 to 8; the extent is that before it is applied. */
+  orientation: number;
+}
+
+/** A library that reads and writes pictures. */
+export interface Decoder {
+  readonly name: "sharp" | "imagescript";
+  /** Reads no pixels. */
+  header(bytes: Uint8Array): Promise<PictureHeader>;
+  /** RGB of a box of the picture as stored: orientation not applied, transparency over black. */
+  region(bytes: Uint8Array, box: Crop): Promise<Uint8Array>;
+  /** @param quality 1 to 100. */
+  encodeJpeg(pixels: Uint8Array, size: Size, quality: number): Promise<Uint8Array>;
+  encodePng(pixels: Uint8Array, size: Size): Promise<Uint8Array>;
+}
+
+/** What is wanted of a picture. */
+export interface DecodeOptions {
+  /** Extent of the result, px; the ratio of the sides is not kept. */
+  width: number;
+  height: number;
+  /** Chooses a box of the upright picture; the whole picture without it. */
+  crop?: (picture: Size) => Crop;
+  /** Path, named in errors. */
+  name: string;
+  /** The best that loads on this machine without it. */
+  decoder?: Decoder;
+}
+
+/** A decoded picture. */
+export interface DecodedPicture {
+  /** (height, width, 3) u8 RGB, row-major. */
+  pixels: Pixels;
+  /** The box that was cut out of the upright picture. */
+  crop: Crop;
+  /** Extent of the upright picture. */
+  picture: Size;
+}
+
+/** Largest picture that is opened, pixels: 134 million, 403 MB as RGB. */
+export const MAX_PIXELS: number = 2 ** 27;
+
+let best: Promise<Decoder> | undefined;
+
+/** sharp, or imagescript where sharp's native part cannot be loaded. */
+export function openDecoder(): Promise<Decoder> {
+  return best ??= openSharp().catch(openImagescript);
+}
+
+/**
+ * Reads the bytes of a picture.
+ *
+ * @throws {Error} If the file is not there or cannot be read.
+ */
+export async function readPicture(path: string): Promise<Uint8Array> {
+  try {
+    return await Deno.readFile(path);
+  } catch (cause) {
+    const [reason] = (cause as Error).message.split(": readfile"); // it repeats the path
+    const found = cause instanceof Deno.errors.NotFound ? "no such file" : reason;
+    throw new Error(`Cannot read ${path}: ${found}`, { cause });
+  }
+}
+
+/**
+ * Decodes a picture, or a box of it, to RGB of a given extent.
+ *
+ * Of a JPEG only the rows down to the end of the box are decoded. EXIF orientation is applied,
+ * transparency becomes black, grey and CMYK become RGB, 16 bits become 8, and of an animation the
+ * first frame is taken. The resize is OpenCV's bilinear one, see {@linkcode resizeBilinear}.
+ *
+ * @param bytes The whole file.
+ * @throws {RangeError} If the file declares more than {@linkcode MAX_PIXELS}, before any is read.
+ * @throws {SyntaxError} If the file is no picture, is empty, or ends too early.
+ */
+export async function decodePicture(
+  bytes: Uint8Array,
+  options: DecodeOptions,
+): Promise<DecodedPicture> {
+  const { width, height, crop, name } = options;
+  try {
+    if (bytes.length === 0) throw new SyntaxError("the file is empty");
+    const decoder = options.decoder ?? await openDecoder();
+    const stored = await decoder.header(bytes);
+    const pixelCount = stored.width * stored.height;
+    if (!(pixelCount > 0 && pixelCount <= MAX_PIXELS)) {
+      throw new RangeError(
+        `it declares ${stored.width} x ${stored.height} pixels, must be 1 to ${MAX_PIXELS}`,
+      );
+    }
+
+    const turn = turnOfOrientation(stored.orientation);
+    const swapped = ({ width, height }: Size): Size =>
+      turn.swapAxes ? { width: height, height: width } : { width, height };
+    const picture = swapped(stored);
+    const box = crop?.(picture) ?? { left: 0, top: 0, ...picture };
+    const storedBox = boxBeforeTurn(box, stored, turn);
+    const region = await decoder.region(bytes, storedBox);
+    const small = swapped({ width, height }); // resized first: there is less to turn then
+    const resized = resizeBilinear(region, storedBox, small);
+    release(region);
+    const pixels = stored.orientation === 1 ? resized : turnPixels(resized, small, turn);
+    return { pixels, crop: box, picture };
+  } catch (cause) {
+    const [reason] = (cause as Error).message.split(/:?\s*\n/); // libvips goes on for lines
+    const ErrorClass = cause instanceof RangeError ? RangeError : SyntaxError;
+    throw new ErrorClass(`Cannot decode ${name}: ${reason}`, { cause });
+  }
+}
+
+/** A whole 12 MP picture is 36 MB; eight workers cannot leave that to the garbage collector. */
+function release({ buffer, byteLength }: Uint8Array): void {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
+}

@@ -1,0 +1,54 @@
+import type { Sharp, SharpOptions } from "sharp";
+import type { Crop, Size } from "./crops.ts";
+import type { Decoder } from "./decode.ts";
+
+/** SVG, PDF and the like are programs more than pictures: a data set has no business with them. */
+const FORMATS: readonly string[] = ["jpeg", "png", "webp", "tiff", "gif", "heif", "jxl", "jp2"];
+
+const OPTIONS: SharpOptions = {
+  failOn: "error", // truncated files too, but not the harmless warnings that cameras cause
+  ignoreIcc: true, // as OpenCV does; CMYK still goes through a profile
+  limitInputPixels: false, // decodePicture has a lower limit, and says what it is
+};
+
+/**
+ * The decoder on libvips, which reads only down to the last row of a box.
+ *
+ * One thread a picture: the loader runs many pictures at once instead.
+ *
+ * @throws {Error} If the native part of sharp cannot be loaded on this machine.
+ */
+export async function openSharp(): Promise<Decoder> {
+  const { default: sharp } = await import("sharp");
+  sharp.concurrency(1);
+  sharp.cache(false); // no operation ever repeats
+
+  const fromRaw = (pixels: Uint8Array, { width, height }: Size): Sharp =>
+    sharp(pixels, { raw: { width, height, channels: 3 } });
+
+  return {
+    name: "sharp",
+    async header(bytes) {
+      const { format, width, height, orientation } = await sharp(bytes, OPTIONS).metadata();
+      if (!FORMATS.includes(format)) {
+        throw new SyntaxError(`its format is ${format}, must be one of ${FORMATS.join(", ")}`);
+      }
+      return { width, height, orientation: orientation ?? 1 };
+    },
+    region(bytes: Uint8Array, box: Crop): Promise<Uint8Array> {
+      return sharp(bytes, OPTIONS)
+        .extract(box)
+        .flatten({ background: "#000" })
+        .toColourspace("srgb") // grey and CMYK become RGB, 16 bits become 8
+        .raw()
+        .toBuffer();
+    },
+    encodeJpeg(pixels, size, quality) {
+      // Optimised Huffman tables would take a second pass and change no pixel.
+      return fromRaw(pixels, size).jpeg({ quality, optimiseCoding: false }).toBuffer();
+    },
+    encodePng(pixels, size) {
+      return fromRaw(pixels, size).png().toBuffer();
+    },
+  };
+}

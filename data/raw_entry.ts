@@ -1,0 +1,147 @@
+/**
+ * One element of a pairs file as it stands in the JSON, checked.
+ *
+ * @module
+ */
+import { z } from "zod";
+import type { Location, PairMode } from "./pairs.ts";
+
+const point = z.tuple([z.number(), z.number()]); // zod's number is finite
+const latLon = z.tuple([z.number().min(-90).max(90), z.number().min(-180).max(180)]);
+const names = z.array(z.string().min(1));
+const weights = z.array(z.number());
+
+/** A source names a line of the report and a folder of checkpoints, beside those of "overall". */
+export const SOURCE_NAME: RegExp = /^(?!overall$)[^/\\\p{Cc}]{1,64}$/iu;
+
+/** {@linkcode SOURCE_NAME} in words. */
+export const SOURCE_NAME_RULE = 'expected 1 to 64 characters, no slash, and not "overall"';
+
+// Other keys are left alone: files carry descriptions, camera poses and more.
+const schema = z.object({
+  dataset_source: z.string().regex(SOURCE_NAME, SOURCE_NAME_RULE).nullish(),
+  data_root: z.string().min(1).nullish(),
+  altitude_meters: z.number().positive().nullish(),
+  duplicate_id: z.int().min(0).nullish(),
+  drone_img_dir: z.string(),
+  drone_img_name: z.string().min(1),
+  drone_loc_x_y: point.nullish(),
+  drone_loc_lat_lon: latLon.nullish(),
+  sate_img_dir: z.string(),
+  pair_pos_sate_img_list: names,
+  pair_pos_sate_weight_list: weights.nullish(),
+  pair_pos_sate_loc_x_y_list: z.array(point).nullish(),
+  pair_pos_sate_loc_lat_lon_list: z.array(latLon).nullish(),
+  pair_pos_semipos_sate_img_list: names.nullish(),
+  pair_pos_semipos_sate_weight_list: weights.nullish(),
+  pair_pos_semipos_sate_loc_x_y_list: z.array(point).nullish(),
+  pair_pos_semipos_sate_loc_lat_lon_list: z.array(latLon).nullish(),
+});
+
+/** An element of a pairs file. */
+export type RawEntry = z.infer<typeof schema>;
+type Point = z.infer<typeof point>;
+
+/** A reference as an entry lists it. */
+export interface RawReference {
+  name: string;
+  weight: number | null;
+  location: Location | null;
+  positive: boolean;
+}
+
+/** A value for a message: on one line and short. */
+export function show(value: unknown): string {
+  if (value === undefined) return "missing";
+  // JSON has no infinity, but 1e999 is read as one.
+  const text = typeof value === "number" ? `${value}` : JSON.stringify(value);
+  return text.length > 60 ? `${text.slice(0, 60)}...` : text;
+}
+
+/**
+ * Checks one element.
+ *
+ * @param where Start of the error message.
+ * @throws {TypeError} If a value is missing or wrong, or lists differ in length.
+ */
+export function checkEntry(value: unknown, where: string): RawEntry {
+  const { data, error } = schema.safeParse(value);
+  if (error !== undefined) {
+    const { path, message } = error.issues[0]!;
+    let found: unknown = value;
+    for (const part of path) found = (found as Record<PropertyKey, unknown>)[part];
+    const [key, ...rest] = path;
+    const place = key === undefined ? "" : ` key "${String(key)}":`;
+    const item = rest.map((part) => `[${String(part)}] `).join("");
+    const wanted = message.replace(/^Invalid input: |^Too \w+: /, "").replace(/, received .*/, "");
+    throw new TypeError(`${where}${place} ${item}is ${show(found)}, ${wanted}`);
+  }
+  for (const mode of ["pos", "pos_semipos"] as const) {
+    const { length } = data[`pair_${mode}_sate_img_list`] ?? [];
+    for (const list of ["weight", "loc_x_y", "loc_lat_lon"] as const) {
+      const key = `pair_${mode}_sate_${list}_list` as const;
+      const found = data[key]?.length ?? length;
+      if (found !== length) {
+        throw new TypeError(`${where} key "${key}": has ${found} values for ${length} pictures`);
+      }
+    }
+  }
+  return data;
+}
+
+/**
+ * References of an entry: positives in file order, then the other semi-positives, each name once.
+ *
+ * @param xyUnit Unit of values under an `x_y` key.
+ */
+export function referencesOf(raw: RawEntry, xyUnit: Location["unit"]): RawReference[] {
+  const found = new Map<string, RawReference>();
+  for (const mode of ["pos", "pos_semipos"] as const satisfies PairMode[]) {
+    const weights = raw[`pair_${mode}_sate_weight_list`];
+    const latLons = raw[`pair_${mode}_sate_loc_lat_lon_list`];
+    const points = raw[`pair_${mode}_sate_loc_x_y_list`];
+    (raw[`pair_${mode}_sate_img_list`] ?? []).forEach((name, i) => {
+      const weight = weights?.[i] ?? null;
+      const location = toLocation(latLons?.[i], points?.[i], xyUnit);
+      const known = found.get(name);
+      if (known === undefined) {
+        found.set(name, { name, weight, location, positive: mode === "pos" });
+      } else { // one of the two lists may lack weights or places
+        known.weight ??= weight;
+        known.location ??= location;
+      }
+    });
+  }
+  return [...found.values()];
+}
+
+/** The place under the `lat_lon` key, else under the `x_y` key, else null. */
+export function toLocation(
+  latLon: Point | null | undefined,
+  xy: Point | null | undefined,
+  xyUnit: Location["unit"],
+): Location | null {
+  if (latLon) return { unit: "degrees", lat: latLon[0], lon: latLon[1] };
+  if (!xy) return null;
+  const [x, y] = xy;
+  return xyUnit === "metres" ? { unit: "metres", x, y } : { unit: "degrees", lat: x, lon: y };
+}
+
+/**
+ * Whether an entry's `x_y` values could be [latitude, longitude]: all in range, and each reference
+ * within 0.1 of its query, 11 km in degrees but 10 cm in metres.
+ */
+export function couldBeDegrees(raw: RawEntry): boolean {
+  const query = raw.drone_loc_x_y;
+  const references = [
+    ...raw.pair_pos_sate_loc_x_y_list ?? [],
+    ...raw.pair_pos_semipos_sate_loc_x_y_list ?? [],
+  ];
+  const inRange = ([lat, lon]: Point) => Math.abs(lat) <= 90 && Math.abs(lon) <= 180;
+  return (!query || inRange(query)) && references.every((reference) => {
+    if (!inRange(reference)) return false;
+    if (!query) return true;
+    const turn = Math.abs(reference[1] - query[1]);
+    return Math.abs(reference[0] - query[0]) < 0.1 && Math.min(turn, 360 - turn) < 0.1;
+  });
+}

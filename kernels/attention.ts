@@ -1,0 +1,152 @@
+import type { Gpu, Tensor } from "./gpu.ts";
+import type { Plan } from "./plan.ts";
+import { requireTensors } from "./shape.ts";
+import forward from "./attention.wgsl" with { type: "text" };
+import backward from "./attention_backward.wgsl" with { type: "text" };
+import backwardKv from "./attention_backward_kv.wgsl" with { type: "text" };
+import backwardKvTile from "./attention_backward_kv_tile.wgsl" with { type: "text" };
+import backwardQ from "./attention_backward_q.wgsl" with { type: "text" };
+import common from "./attention_rows.wgsl" with { type: "text" };
+import subgroup from "./attention_subgroup.wgsl" with { type: "text" };
+import tile from "./attention_tile.wgsl" with { type: "text" };
+
+/** How the kernels are laid out on the machine; `auto` takes the one made for the adapter. */
+export type AttentionVariant = "auto" | "subgroup" | "tile";
+
+/** Tensors of {@linkcode attention}. */
+export interface AttentionInput {
+  /** `(batch, tokens, 3 * channels)`: query, key, value, each `(heads, 64)`. */
+  qkv: Tensor;
+  /** `(tokens - prefix, 32)` f32, from `ropeTable()`. */
+  cos: Tensor;
+  /** `(tokens - prefix, 32)` f32. */
+  sin: Tensor;
+  /** `(batch, tokens, channels)`, written. */
+  out: Tensor;
+  /** `(batch, heads, tokens)` f32, log-sum-exp of each row of scores, written for the backward. */
+  lse: Tensor;
+  heads: number;
+  /** Tokens in front that have no place: class and registers. */
+  prefix: number;
+  variant?: AttentionVariant;
+}
+
+/** Tensors of {@linkcode attentionBackward}; `out` and `lse` are those of the forward. */
+export interface AttentionBackwardInput extends AttentionInput {
+  /** `(batch, tokens, channels)`, gradient of `out`. */
+  dOut: Tensor;
+  /** `(batch, heads, tokens)` f32, scratch. */
+  delta: Tensor;
+  /** `(batch, tokens, 3 * channels)`, gradient of `qkv`, written. */
+  dQkv: Tensor;
+}
+
+/** One kernel over all rows of all heads. */
+interface RowKernel {
+  label: string;
+  code: string;
+  include?: string[];
+  /** Bindings after `qkv`, `cos` and `sin`. */
+  tensors: Tensor[];
+  /** Rows a workgroup owns. */
+  rows: number;
+  /** How often each row meets each row of its head over 64 dimensions. */
+  products: number;
+}
+
+const DIM = 64; // of a head; the kernels are written for it
+
+const VARIANTS = {
+  subgroup: { shared: subgroup, rows: 16, kv: backwardKv, kvRows: 16 },
+  tile: { shared: tile, rows: 64, kv: backwardKvTile, kvRows: 32 },
+};
+
+/** The variant made for an adapter. */
+export function attentionVariant(gpu: Gpu): Exclude<AttentionVariant, "auto"> {
+  return gpu.isCpu && gpu.subgroupSize === 8 ? "subgroup" : "tile";
+}
+
+/**
+ * Records multi-head attention with rotary embedding of queries and keys, in one kernel: the
+ * scores are never in memory. Heads have 64 dimensions; all arithmetic is in f32.
+ *
+ * @throws {RangeError} If shapes do not fit.
+ * @throws {TypeError} If element types do not fit.
+ * @see Dao 2023, arXiv:2307.08691, algorithm 1; Su et al. 2021, arXiv:2104.09864
+ */
+export function attention(plan: Plan, input: AttentionInput): void {
+  const label = "attention";
+  checkTensors(label, input);
+  const { rows } = variantOf(plan, input);
+  const { out, lse } = input;
+  add(plan, input, { label, code: forward, tensors: [out, lse], rows, products: 2 });
+}
+
+/**
+ * Records the gradient of {@linkcode attention} to `qkv`: one kernel for the queries, one for the
+ * keys and values, both of which compute the scores anew.
+ *
+ * @throws {RangeError} If shapes do not fit.
+ * @throws {TypeError} If element types do not fit.
+ * @see Dao 2023, arXiv:2307.08691, algorithm 2
+ */
+export function attentionBackward(plan: Plan, input: AttentionBackwardInput): void {
+  const label = "attention_backward";
+  checkTensors(label, input);
+  const { qkv, out, lse, dOut, delta, dQkv } = input;
+  requireTensors(label, [
+    ["dOut", dOut, out.shape, qkv.dtype],
+    ["delta", delta, lse.shape, "f32"],
+    ["dQkv", dQkv, qkv.shape, qkv.dtype],
+  ]);
+  const { rows, kv, kvRows } = variantOf(plan, input);
+  add(plan, input, {
+    label: `${label}_q`,
+    code: backwardQ,
+    include: [backward],
+    tensors: [dOut, lse, dQkv, out, delta],
+    rows,
+    products: 3,
+  });
+  add(plan, input, {
+    label: `${label}_kv`,
+    code: kv,
+    include: [backward],
+    tensors: [dOut, lse, dQkv, delta],
+    rows: kvRows,
+    products: 4,
+  });
+}
+
+function variantOf(plan: Plan, { variant = "auto" }: AttentionInput) {
+  return VARIANTS[variant === "auto" ? attentionVariant(plan.gpu) : variant];
+}
+
+function checkTensors(label: string, input: AttentionInput): void {
+  const { qkv, cos, sin, out, lse, heads, prefix } = input;
+  const [batch = 0, tokens = 0] = qkv.shape;
+  const patches = Math.max(0, tokens - prefix);
+  requireTensors(label, [
+    ["qkv", qkv, [batch, tokens, 3 * heads * DIM], qkv.dtype],
+    ["cos", cos, [patches, DIM / 2], "f32"],
+    ["sin", sin, [patches, DIM / 2], "f32"],
+    ["out", out, [batch, tokens, heads * DIM], qkv.dtype],
+    ["lse", lse, [batch, heads, tokens], "f32"],
+  ]);
+}
+
+function add(plan: Plan, input: AttentionInput, kernel: RowKernel): void {
+  const { qkv, cos, sin, heads, prefix } = input;
+  const { label, code, include = [], tensors, rows, products } = kernel;
+  const [batch, tokens] = qkv.shape as [number, number];
+  plan.add({
+    label,
+    code,
+    include: [common, variantOf(plan, input).shared, ...include],
+    constants: { HEADS: heads, TOKENS: tokens, PREFIX: prefix },
+    types: { Activation: qkv.dtype },
+    tensors: [qkv, cos, sin, ...tensors],
+    groups: [Math.ceil(tokens / rows), heads, batch],
+    flops: products * 2 * DIM * batch * heads * tokens ** 2,
+  });
+}

@@ -1,0 +1,67 @@
+// Attention forward: for each row i of each head
+//
+//   s[j] = q'[i]·k'[j] / 8      q', k' turned by RoPE
+//   out[i] = sum_j softmax(s)[j] v[j],   lse[i] = log sum_j exp(s[j])
+//
+//   out  (batch, TOKENS, HEADS, 64)  Activation
+//   lse  (batch, HEADS, TOKENS)      f32   kept for the backward
+//
+// A lane owns query rows; grid (rows / SPAN, HEADS, batch). Keys pass four at a time; the running
+// (maximum, sum, weighted values) is rescaled whenever the maximum grows, so that no score is
+// stored. Dao 2023 (FlashAttention-2), arXiv:2307.08691, algorithm 1.
+
+const KIND_A = KEY;
+const KIND_B = VALUE;
+const LOWEST = -1e30; // below every score, and its difference to one is still finite
+
+@group(0) @binding(3) var<storage, read_write> out: array<vec4<Activation>>;
+@group(0) @binding(4) var<storage, read_write> lse: array<f32>;
+
+fn row_pair(kind: u32, token: u32, c: u32) -> Pair {
+  return qkv_pair(kind, token, c);
+}
+fn store_pair(kind: u32, token: u32, c: u32, x: Pair) {
+  let i = place_out(token) + c;
+  out[i] = vec4<Activation>(x.lo);
+  out[i + 8u] = vec4<Activation>(x.hi);
+}
+
+// Score of a key; none for keys past the end.
+fn score(dot: Value, key: u32) -> Value {
+  return select(Value(LOWEST), SCALE * dot, key < TOKENS);
+}
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) index: u32) {
+  head = group.y;
+  batch = group.z;
+  lane = index;
+  own = group.x * SPAN + lane;
+
+  var q = own_rows(QUERY);
+  var o: Rows;
+  var highest = Value(LOWEST);
+  var sum = Value(0.0);
+  for (var key = 0u; key < TOKENS; key += 4u) {
+    stage(key);
+    let dots = dot4(&q, share4(KEY, key));
+    let s0 = score(dots[0], key);
+    let s1 = score(dots[1], key + 1u);
+    let s2 = score(dots[2], key + 2u);
+    let s3 = score(dots[3], key + 3u);
+    let higher = max(highest, max(max(s0, s1), max(s2, s3)));
+    let keep = exp(highest - higher);
+    let p = Values(exp(s0 - higher), exp(s1 - higher), exp(s2 - higher), exp(s3 - higher));
+    sum = keep * sum + ((p[0] + p[1]) + (p[2] + p[3]));
+    accumulate(&o, keep, p, share4(VALUE, key));
+    highest = higher;
+  }
+
+  store_rows(VALUE, &o, Value(1.0) / sum);
+  let row_lse = highest + log(sum);
+  for (var r = 0u; r < OWNED; r++) {
+    if (own + r * LANES < TOKENS) {
+      lse[place_row(own + r * LANES)] = value_at(row_lse, r);
+    }
+  }
+}

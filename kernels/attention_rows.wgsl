@@ -1,0 +1,169 @@
+// Rows of attention heads: layout, rotary embedding (RoPE), products with shared rows.
+//
+//   qkv     (batch, TOKENS, 3, HEADS, 64)  Activation  parts QUERY, KEY, VALUE
+//   cosine  (TOKENS - PREFIX, 32)          f32         of the angle of each dim pair, by patch
+//   sine    (TOKENS - PREFIX, 32)          f32
+//
+// A row of 64 is 8 pairs: pair c is the dims 4c..4c+3 with the dims 32 above them, which RoPE
+// turns together. The first PREFIX tokens (class, registers) have no place and are not turned.
+//
+// An invocation owns rows of one side (the queries, say) and meets all rows of the other side,
+// four at a time; those it shares with its workgroup. How a shared row gets to every invocation
+// is the matter of attention_subgroup.wgsl and attention_tile.wgsl; one of them follows this
+// file and declares LANES, SPAN, OWNED, Chunk, Value, Shared, stage(), share() and part().
+// The kernel comes last and says what a row holds:
+//
+//   fn row_pair(kind: u32, token: u32, c: u32) -> Pair         reads pair c of a row
+//   fn store_pair(kind: u32, token: u32, c: u32, x: Pair)      writes it
+//
+// Arrays are indexed by what becomes a constant when functions are inlined, so that they live in
+// registers: hence the lines that differ in a number only.
+// RoPE: Su et al. 2021, arXiv:2104.09864.
+
+alias Activation = f32;
+
+override HEADS: u32 = 6;
+override TOKENS: u32 = 261;
+override PREFIX: u32 = 5;
+
+@group(0) @binding(0) var<storage, read> qkv: array<vec4<Activation>>;
+@group(0) @binding(1) var<storage, read> cosine: array<vec4f>;
+@group(0) @binding(2) var<storage, read> sine: array<vec4f>;
+
+const QUERY = 0u;
+const KEY = 1u;
+const VALUE = 2u;
+const SCALE = 0.125; // 64 ** -0.5
+
+struct Pair { lo: vec4f, hi: vec4f }
+
+var<private> batch: u32;
+var<private> head: u32;
+var<private> lane: u32;
+var<private> own: u32; // first row owned; the next one is LANES further
+
+// Places of the vec4 (pair 0).lo; .hi is 8 further, pair c is c further.
+fn place_qkv(part: u32, token: u32) -> u32 {
+  return (((batch * TOKENS + token) * 3u + part) * HEADS + head) * 16u;
+}
+fn place_out(token: u32) -> u32 { // (batch, TOKENS, HEADS, 64)
+  return ((batch * TOKENS + token) * HEADS + head) * 16u;
+}
+fn place_row(token: u32) -> u32 { // (batch, HEADS, TOKENS)
+  return (batch * HEADS + head) * TOKENS + token;
+}
+
+// cos and sin for pair c.
+fn angle(token: u32, c: u32) -> Pair {
+  let i = (max(token, PREFIX) - PREFIX) * 8u + c;
+  let placed = token >= PREFIX;
+  return Pair(select(vec4f(1.0), cosine[i], placed), select(vec4f(0.0), sine[i], placed));
+}
+fn turn(x: Pair, a: Pair) -> Pair {
+  return Pair(x.lo * a.lo - x.hi * a.hi, x.hi * a.lo + x.lo * a.hi);
+}
+fn turn_back(x: Pair, a: Pair) -> Pair {
+  return turn(x, Pair(a.lo, -a.hi));
+}
+
+// Pair c of a query, a key (both turned) or a value.
+fn qkv_pair(part: u32, token: u32, c: u32) -> Pair {
+  let i = place_qkv(part, token) + c;
+  let x = Pair(vec4f(qkv[i]), vec4f(qkv[i + 8u]));
+  if (part == VALUE) {
+    return x;
+  }
+  return turn(x, angle(token, c));
+}
+
+alias Rows = array<Chunk, 8>; // the rows an invocation owns; Chunk is pair c of each
+alias Four = array<Shared, 4>; // four shared rows
+alias Values = array<Value, 4>; // a number for each row owned, for each of four shared rows
+
+fn own_token(r: u32) -> u32 {
+  return min(own + r * LANES, TOKENS - 1u);
+}
+fn own_rows(kind: u32) -> Rows {
+  return Rows(
+    own_chunk(kind, 0u), own_chunk(kind, 1u), own_chunk(kind, 2u), own_chunk(kind, 3u),
+    own_chunk(kind, 4u), own_chunk(kind, 5u), own_chunk(kind, 6u), own_chunk(kind, 7u),
+  );
+}
+// Stores by * x, without the rows past the end.
+fn store_rows(kind: u32, x: ptr<function, Rows>, by: Value) {
+  store_chunk(kind, 0u, (*x)[0], by);
+  store_chunk(kind, 1u, (*x)[1], by);
+  store_chunk(kind, 2u, (*x)[2], by);
+  store_chunk(kind, 3u, (*x)[3], by);
+  store_chunk(kind, 4u, (*x)[4], by);
+  store_chunk(kind, 5u, (*x)[5], by);
+  store_chunk(kind, 6u, (*x)[6], by);
+  store_chunk(kind, 7u, (*x)[7], by);
+}
+fn scaled(x: Pair, by: f32) -> Pair {
+  return Pair(x.lo * by, x.hi * by);
+}
+
+// Numbers for shared rows first .. first + 3, zero for those past the end.
+fn within(x: Values, first: u32) -> Values {
+  return Values(
+    x[0],
+    select(Value(0.0), x[1], first + 1u < TOKENS),
+    select(Value(0.0), x[2], first + 2u < TOKENS),
+    select(Value(0.0), x[3], first + 3u < TOKENS),
+  );
+}
+
+// Shared rows token .. token + 3; those past the end repeat the last one.
+fn share4(kind: u32, token: u32) -> Four {
+  return Four(
+    share(kind, token), share(kind, token + 1u), share(kind, token + 2u), share(kind, token + 3u),
+  );
+}
+fn parts(rows: Four, c: u32) -> array<Pair, 4> {
+  return array<Pair, 4>(part(rows[0], c), part(rows[1], c), part(rows[2], c), part(rows[3], c));
+}
+
+// x · row
+fn dot_row(x: ptr<function, Rows>, row: Shared) -> Value {
+  var sum = Sum();
+  sum = add_product(sum, (*x)[0], part(row, 0u));
+  sum = add_product(sum, (*x)[1], part(row, 1u));
+  sum = add_product(sum, (*x)[2], part(row, 2u));
+  sum = add_product(sum, (*x)[3], part(row, 3u));
+  sum = add_product(sum, (*x)[4], part(row, 4u));
+  sum = add_product(sum, (*x)[5], part(row, 5u));
+  sum = add_product(sum, (*x)[6], part(row, 6u));
+  sum = add_product(sum, (*x)[7], part(row, 7u));
+  return total(sum);
+}
+fn dot4(x: ptr<function, Rows>, rows: Four) -> Values {
+  return Values(
+    dot_row(x, rows[0]), dot_row(x, rows[1]), dot_row(x, rows[2]), dot_row(x, rows[3]),
+  );
+}
+
+// x = keep x + sum_j w[j] rows[j]
+fn accumulate(x: ptr<function, Rows>, keep: Value, w: Values, rows: Four) {
+  (*x)[0] = mix4((*x)[0], keep, w, parts(rows, 0u));
+  (*x)[1] = mix4((*x)[1], keep, w, parts(rows, 1u));
+  (*x)[2] = mix4((*x)[2], keep, w, parts(rows, 2u));
+  (*x)[3] = mix4((*x)[3], keep, w, parts(rows, 3u));
+  (*x)[4] = mix4((*x)[4], keep, w, parts(rows, 4u));
+  (*x)[5] = mix4((*x)[5], keep, w, parts(rows, 5u));
+  (*x)[6] = mix4((*x)[6], keep, w, parts(rows, 6u));
+  (*x)[7] = mix4((*x)[7], keep, w, parts(rows, 7u));
+}
+fn mix4_pair(x: Pair, keep: f32, w: vec4f, y: array<Pair, 4>) -> Pair {
+  var lo = x.lo * keep;
+  var hi = x.hi * keep;
+  lo = fma(vec4f(w.x), y[0].lo, lo);
+  hi = fma(vec4f(w.x), y[0].hi, hi);
+  lo = fma(vec4f(w.y), y[1].lo, lo);
+  hi = fma(vec4f(w.y), y[1].hi, hi);
+  lo = fma(vec4f(w.z), y[2].lo, lo);
+  hi = fma(vec4f(w.z), y[2].hi, hi);
+  lo = fma(vec4f(w.w), y[3].lo, lo);
+  hi = fma(vec4f(w.w), y[3].hi, hi);
+  return Pair(lo, hi);
+}

@@ -1,0 +1,175 @@
+import { type Gpu, sizeOf, type Tensor } from "./gpu.ts";
+import type { Plan } from "./plan.ts";
+import gelu from "./gelu.wgsl" with { type: "text" };
+import type { Dropout } from "./sites.ts";
+import random from "./random.wgsl" with { type: "text" };
+import common from "./gemm.wgsl" with { type: "text" };
+import subgroup from "./gemm_subgroup.wgsl" with { type: "text" };
+import tile from "./gemm_tile.wgsl" with { type: "text" };
+
+/** Which operand is stored transposed: y = x·Wᵀ is `nt`, dx = dy·W is `nn`, dW = dyᵀ·x is `tn`. */
+export type GemmForm = "nt" | "nn" | "tn";
+
+/** How a GEMM is laid out on the machine; `auto` takes the one made for the adapter. */
+export type GemmVariant = "auto" | "subgroup" | "tile";
+
+/** A non-linear function of {@linkcode GemmInput}. */
+export type Activation = "gelu" | "relu";
+
+/** Operands, epilogue and destination of one GEMM. */
+export interface GemmInput {
+  form: GemmForm;
+  /** `nt`, `nn`: `(M, K)`. `tn`: `(K, M)`. Left out when only `second` is wanted. */
+  a?: Tensor;
+  /** `nt`: `(N, K)`. `nn`, `tn`: `(K, N)`. */
+  b?: Tensor;
+  /** `(M, N)`; leading dimensions count as one. */
+  c: Tensor;
+  /** A second product, with dropout of its own, added before `scale`: shapes as `a` and `b` with a depth of its own. */
+  second?: { a: Tensor; b: Tensor; scale: number; dropout?: Dropout };
+  /** Factor of the whole sum, default 1. */
+  scale?: number;
+  /** `(N)` f32. */
+  bias?: Tensor | null;
+  /** Applied after the bias. */
+  act?: Activation;
+  /** `(M, N)`, receives the value before `act`. */
+  pre?: Tensor | null;
+  /** Multiplies by the derivative of `act` at these pre-activations `(M, N)`. */
+  actGrad?: { act: Activation; pre: Tensor };
+  /** `c = x + gamma ∘ result`, x `(M, N)`, gamma `(N)` f32. */
+  residual?: { x: Tensor; gamma: Tensor };
+  /** Adds to what `c` holds. */
+  accumulate?: boolean;
+  /** Row of the profile, default `gemm`. */
+  label?: string;
+  variant?: GemmVariant;
+}
+
+const VARIANTS = {
+  subgroup: { code: subgroup, rows: 32, columns: 32 },
+  tile: { code: tile, rows: 64, columns: 64 },
+};
+const ACTS = { gelu: 1, relu: 2 };
+
+/** The variant made for an adapter. */
+export function gemmVariant(gpu: Gpu): Exclude<GemmVariant, "auto"> {
+  return gpu.isCpu && gpu.subgroupSize === 8 ? "subgroup" : "tile";
+}
+
+/**
+ * Records `c = epilogue(a·b)`; every matrix product of the model is this one kernel.
+ *
+ * All sums are f32 whatever the operands' type. N must be a multiple of 4, M too for `tn`, K for
+ * `nt` and `nn`.
+ *
+ * @throws {RangeError} If shapes do not fit together.
+ * @see LoRA as a longer K: Hu et al. 2021, arXiv:2106.09685, section 4.1
+ */
+export function gemm(plan: Plan, input: GemmInput): void {
+  const { form, a, b, c, second, bias, act, pre, actGrad, residual, label = "gemm" } = input;
+  const [m, n] = matrix(c);
+  const k = a ? depth(a, form) : 0;
+  const k2 = second ? depth(second.a, form) : 0;
+  const extra = residual?.x ?? actGrad?.pre;
+  const problem = mismatch(input, { m, n, k, k2 });
+  if (problem) throw new RangeError(`Cannot compute ${label} (${form}): ${problem}`);
+
+  const { gpu } = plan;
+  const variant = input.variant === undefined || input.variant === "auto"
+    ? gemmVariant(gpu)
+    : input.variant;
+  const { code, rows, columns } = VARIANTS[variant];
+  const dropout = second?.dropout;
+  const { none } = gpu;
+  plan.add({
+    label,
+    code,
+    include: [random, gelu, common],
+    constants: {
+      M: m,
+      N: n,
+      K: k,
+      K2: k2,
+      A_KM: Number(form === "tn"),
+      B_NK: Number(form === "nt"),
+      SCALE: input.scale ?? 1,
+      SCALE2: second?.scale ?? 1,
+      BIAS: Number(bias != null),
+      ACT: act ? ACTS[act] : 0,
+      SAVE_PRE: Number(pre != null),
+      ACT_GRAD: actGrad ? ACTS[actGrad.act] : 0,
+      RESIDUAL: Number(residual !== undefined),
+      ACCUMULATE: Number(input.accumulate ?? false),
+      RATE: dropout?.rate ?? 0,
+    },
+    types: {
+      TypeA: a?.dtype ?? "f32",
+      TypeB: b?.dtype ?? "f32",
+      TypeA2: second?.a.dtype ?? "f32",
+      TypeB2: second?.b.dtype ?? "f32",
+      TypeExtra: extra?.dtype ?? "f32",
+      TypeC: c.dtype,
+    },
+    tensors: [
+      a ?? none,
+      b ?? none,
+      second?.a ?? none,
+      second?.b ?? none,
+      bias ?? none,
+      residual?.gamma ?? none,
+      extra ?? none,
+      dropout?.site ?? none,
+      c,
+      pre ?? gpu.noneWritten,
+    ],
+    groups: [Math.ceil(n / columns), Math.ceil(m / rows), 1],
+    flops: 2 * m * n * (k + k2),
+  });
+}
+
+/** A tensor's last dimension is its columns, the others its rows. */
+function matrix({ shape }: Tensor): [rows: number, columns: number] {
+  const columns = shape.at(-1) ?? 1;
+  return [sizeOf(shape) / columns, columns];
+}
+
+function depth(a: Tensor, form: GemmForm): number {
+  const [rows, columns] = matrix(a);
+  return form === "tn" ? rows : columns;
+}
+
+function mismatch(
+  { form, a, b, c, second, bias, pre, actGrad, residual }: GemmInput,
+  { m, n, k, k2 }: Record<"m" | "n" | "k" | "k2", number>,
+): string | null {
+  const wanted = (depth: number) => ({
+    a: form === "tn" ? [depth, m] : [m, depth],
+    b: form === "nt" ? [n, depth] : [depth, n],
+  });
+  const operands: [string, Tensor | null | undefined, number[]][] = [
+    ["a", a, wanted(k).a],
+    ["b", b, wanted(k).b],
+    ["second.a", second?.a, wanted(k2).a],
+    ["second.b", second?.b, wanted(k2).b],
+    ["pre", pre, [m, n]],
+    ["actGrad.pre", actGrad?.pre, [m, n]],
+    ["residual.x", residual?.x, [m, n]],
+    ["residual.gamma", residual?.gamma, [1, n]],
+    ["bias", bias, [1, n]],
+  ];
+  for (const [name, tensor, shape] of operands) {
+    if (tensor && `${matrix(tensor)}` !== `${shape}`) {
+      return `${name} is (${tensor.shape}), c is (${c.shape}), it must be (${shape})`;
+    }
+  }
+  if (!a !== !b) return "a and b come together";
+  if (!a && !second) return "there is no operand";
+  if (residual && actGrad) return "residual and actGrad exclude each other";
+  if (form === "tn" && second) return "a second product needs form nt or nn";
+  const four = form === "tn" ? { M: m, N: n } : { N: n, K: k, "second K": k2 };
+  for (const [name, size] of Object.entries(four)) {
+    if (size % 4 !== 0) return `${name} must be a multiple of 4: current value is ${size}`;
+  }
+  return null;
+}

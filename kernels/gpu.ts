@@ -1,0 +1,297 @@
+/**
+ * The device and its memory: open an adapter, hold tensors, move bytes. With `plan.ts` and
+ * `ring.ts` this is the only code that touches a `GPUDevice`.
+ *
+ * @module
+ */
+
+/** Type of the elements of a {@linkcode Tensor}. */
+export type DType = "f32" | "f16" | "u32" | "u8";
+
+const BYTES: Record<DType, number> = { f32: 4, f16: 2, u32: 4, u8: 1 };
+
+/** An open device. Close it with {@linkcode closeGpu}. */
+export interface Gpu {
+  readonly device: GPUDevice;
+  /** Adapter name, as printed in logs and benchmarks. */
+  readonly name: string;
+  /** True for a software adapter, such as Mesa's llvmpipe. */
+  readonly isCpu: boolean;
+  /** The adapter computes with f16. */
+  readonly hasF16: boolean;
+  /** GPU time can be measured. */
+  readonly hasTimestamps: boolean;
+  /** Lanes of a subgroup where that number is fixed and usable, else 0. */
+  readonly subgroupSize: number;
+  /** Pipelines by source and constants. */
+  readonly pipelines: Map<string, GPUComputePipeline>;
+  /** Stands in for a binding that a variant of a kernel declares but does not read. */
+  readonly none: Tensor;
+  /** As `none`, for a binding that could be written. */
+  readonly noneWritten: Tensor;
+  /** Bytes of all live tensors, and the most there ever were. */
+  memory: { current: number; peak: number };
+  /** The first error that no caller has seen yet. */
+  failure: Error | null;
+}
+
+/** A row-major array in GPU memory, whole or a view. Whoever creates it destroys it. */
+export interface Tensor {
+  readonly buffer: GPUBuffer;
+  /** Bytes from the start of the buffer. */
+  readonly offset: number;
+  readonly shape: readonly number[];
+  readonly dtype: DType;
+}
+
+/** Options of {@linkcode openGpu}. */
+export interface OpenOptions {
+  /** Ask for subgroup operations (default true); false tests the kernels that do without. */
+  subgroups?: boolean;
+}
+
+/**
+ * Opens the fastest adapter with all of its limits.
+ *
+ * @returns The device. A software adapter is taken when there is no other: `isCpu` says so.
+ * @throws {Error} If no adapter answers.
+ */
+export async function openGpu({ subgroups = true }: OpenOptions = {}): Promise<Gpu> {
+  quietLoader();
+  const adapter = await navigator.gpu?.requestAdapter({ powerPreference: "high-performance" });
+  if (!adapter) {
+    throw new Error(
+      "Cannot open a GPU: no WebGPU adapter answered, install a Vulkan driver " +
+        "(mesa-vulkan-drivers for a CPU adapter) and check it with `vulkaninfo --summary`",
+    );
+  }
+  const { info, limits } = adapter;
+  const wanted: GPUFeatureName[] = ["shader-f16", "timestamp-query"];
+  const features = wanted.filter((feature) => adapter.features.has(feature));
+  const { subgroupMinSize: min, subgroupMaxSize: max } = info;
+  const descriptor: GPUDeviceDescriptor = {
+    requiredFeatures: features,
+    requiredLimits: {
+      maxBufferSize: limits.maxBufferSize,
+      maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,
+      maxStorageBuffersPerShaderStage: limits.maxStorageBuffersPerShaderStage,
+      maxComputeWorkgroupStorageSize: limits.maxComputeWorkgroupStorageSize,
+      maxComputeInvocationsPerWorkgroup: limits.maxComputeInvocationsPerWorkgroup,
+      maxComputeWorkgroupSizeX: limits.maxComputeWorkgroupSizeX,
+    },
+  };
+  // Deno does not list `subgroups` among an adapter's features, yet grants it: ask, and do without.
+  let device: GPUDevice | null = null;
+  if (subgroups && min > 0 && min === max) {
+    const requiredFeatures = [...features, "subgroups" as GPUFeatureName];
+    device = await adapter.requestDevice({ ...descriptor, requiredFeatures }).catch(() => null);
+  }
+  const subgroupSize = device === null ? 0 : min;
+  device ??= await adapter.requestDevice(descriptor);
+
+  const gpu: Gpu = {
+    device,
+    name: info.description || info.device || "unnamed adapter",
+    isCpu: info.isFallbackAdapter,
+    hasF16: device.features.has("shader-f16"),
+    hasTimestamps: device.features.has("timestamp-query"),
+    subgroupSize,
+    pipelines: new Map(),
+    none: placeholder(device),
+    noneWritten: placeholder(device),
+    memory: { current: 0, peak: 0 },
+    failure: null,
+  };
+  device.addEventListener("uncapturederror", (event) => {
+    gpu.failure ??= new Error(`GPU error: ${(event as GPUUncapturedErrorEvent).error.message}`);
+  });
+  device.lost.then(({ reason, message }) => {
+    if (reason !== "destroyed") gpu.failure ??= new Error(`GPU lost: ${message || reason}`);
+  });
+  return gpu;
+}
+
+/** The loader's OpenGL part complains on stderr, once a device, when this variable is missing. */
+function quietLoader(): void {
+  const variable = "XDG_RUNTIME_DIR";
+  const { state } = Deno.permissions.querySync({ name: "env", variable });
+  if (state === "granted" && Deno.env.get(variable) === undefined) Deno.env.set(variable, "/tmp");
+}
+
+function placeholder(device: GPUDevice): Tensor {
+  const buffer = device.createBuffer({ size: 256, usage: GPUBufferUsage.STORAGE });
+  return { buffer, offset: 0, shape: [64], dtype: "f32" };
+}
+
+/** Releases the device and everything made on it. */
+export function closeGpu(gpu: Gpu): void {
+  gpu.device.destroy();
+}
+
+/**
+ * Throws what the device has reported since it was opened.
+ *
+ * @throws {Error} If a command was refused, memory ran out, or the device was lost.
+ */
+export function checkGpu(gpu: Gpu): void {
+  if (gpu.failure) throw gpu.failure;
+}
+
+/** Number of elements of a tensor of this shape. */
+export function sizeOf(shape: readonly number[]): number {
+  return shape.reduce((size, n) => size * n, 1);
+}
+
+/** Bytes a tensor's elements take. */
+export function byteSize({ shape, dtype }: Pick<Tensor, "shape" | "dtype">): number {
+  return sizeOf(shape) * BYTES[dtype];
+}
+
+/**
+ * Allocates a tensor of zeros.
+ *
+ * @throws {RangeError} If it is larger than the adapter can bind.
+ */
+export function createTensor(gpu: Gpu, shape: readonly number[], dtype: DType = "f32"): Tensor {
+  const bytes = byteSize({ shape, dtype });
+  // Kernels read vec4: 16 bytes is the least size and the granule of every binding.
+  const size = Math.max(16, Math.ceil(bytes / 16) * 16);
+  const { maxStorageBufferBindingSize: most } = gpu.device.limits;
+  if (!(size <= most)) {
+    throw new RangeError(
+      `Cannot allocate a (${shape}) ${dtype} tensor: it takes ${size} bytes, ` +
+        `the adapter binds at most ${most}`,
+    );
+  }
+  const buffer = gpu.device.createBuffer({
+    size,
+    usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
+  });
+  gpu.memory.current += size;
+  gpu.memory.peak = Math.max(gpu.memory.peak, gpu.memory.current);
+  return { buffer, offset: 0, shape, dtype };
+}
+
+/** Frees a tensor and all its views; the tensor must not be used again. */
+export function destroyTensor(gpu: Gpu, tensor: Tensor): void {
+  gpu.memory.current -= tensor.buffer.size;
+  tensor.buffer.destroy();
+}
+
+/**
+ * A part of a tensor as a tensor of its own, sharing its memory.
+ *
+ * @param start First element, counted in the whole tensor.
+ * @throws {RangeError} If the part reaches past the end or starts where no binding may.
+ */
+export function viewTensor(
+  gpu: Gpu,
+  tensor: Tensor,
+  { start, shape }: { start: number; shape: readonly number[] },
+): Tensor {
+  const offset = tensor.offset + start * BYTES[tensor.dtype];
+  const align = gpu.device.limits.minStorageBufferOffsetAlignment;
+  const end = start + sizeOf(shape);
+  if (!(start >= 0) || !(end <= sizeOf(tensor.shape)) || offset % align !== 0) {
+    throw new RangeError(
+      `Cannot view (${shape}) from element ${start} of (${tensor.shape}): it ends at element ` +
+        `${end} and starts at byte ${offset}, which must be a multiple of ${align}`,
+    );
+  }
+  return { buffer: tensor.buffer, offset, shape, dtype: tensor.dtype };
+}
+
+/** Host arrays a tensor is written from. */
+export type HostArray = Float32Array | Float16Array | Uint32Array | Uint8Array;
+
+/**
+ * Copies host values over the start of a tensor. f32 values are rounded for an f16 tensor.
+ *
+ * @throws {RangeError} If there are more values than the tensor holds.
+ * @throws {TypeError} If the array does not have the tensor's type.
+ */
+export function writeTensor(gpu: Gpu, tensor: Tensor, values: HostArray): void {
+  // Deno aborts the process when a write reads past its source: nothing unchecked goes down.
+  if (!(values.length <= sizeOf(tensor.shape))) {
+    throw new RangeError(
+      `Cannot write ${values.length} values to (${tensor.shape}): it holds ${sizeOf(tensor.shape)}`,
+    );
+  }
+  const data = tensor.dtype === "f16" && values instanceof Float32Array
+    ? new Float16Array(values)
+    : values;
+  if (data.BYTES_PER_ELEMENT !== BYTES[tensor.dtype]) {
+    throw new TypeError(`Cannot write ${data.constructor.name} to a ${tensor.dtype} tensor`);
+  }
+  const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  const whole = bytes.byteLength & ~3; // writeBuffer takes multiples of 4
+  const { queue } = gpu.device;
+  if (whole > 0) {
+    queue.writeBuffer(tensor.buffer, tensor.offset, bytes as Uint8Array<ArrayBuffer>, 0, whole);
+  }
+  if (whole < bytes.byteLength) {
+    const tail = new Uint8Array(4);
+    tail.set(bytes.subarray(whole));
+    queue.writeBuffer(tensor.buffer, tensor.offset + whole, tail);
+  }
+}
+
+/** Copies host values into a new tensor; see {@linkcode writeTensor}. */
+export function uploadTensor(
+  gpu: Gpu,
+  values: HostArray,
+  shape: readonly number[],
+  dtype: DType = "f32",
+): Tensor {
+  if (values.length !== sizeOf(shape)) {
+    throw new RangeError(
+      `Cannot upload ${values.length} values as (${shape}): the shape holds ${sizeOf(shape)}`,
+    );
+  }
+  const tensor = createTensor(gpu, shape, dtype);
+  writeTensor(gpu, tensor, values);
+  return tensor;
+}
+
+/** Bytes of staging memory for a tensor: copies are multiples of 4. */
+export function stagingSize(tensor: Tensor): number {
+  return Math.ceil(byteSize(tensor) / 4) * 4;
+}
+
+/** Reads the elements of a tensor of this type and shape from mapped bytes. */
+export function decodeElements(bytes: ArrayBuffer, { shape, dtype }: Tensor): Float32Array {
+  const size = sizeOf(shape);
+  switch (dtype) {
+    case "f32":
+      return new Float32Array(bytes, 0, size);
+    case "f16":
+      return new Float32Array(new Float16Array(bytes, 0, size));
+    case "u32":
+      return new Float32Array(new Uint32Array(bytes, 0, size));
+    case "u8":
+      return new Float32Array(new Uint8Array(bytes, 0, size));
+  }
+}
+
+/**
+ * Copies a tensor back to the host as numbers; waits for everything queued before it.
+ *
+ * @throws {Error} If the device reported an error.
+ */
+export async function readTensor(gpu: Gpu, tensor: Tensor): Promise<Float32Array> {
+  const size = stagingSize(tensor);
+  const staging = gpu.device.createBuffer({
+    size,
+    usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
+  });
+  try {
+    const encoder = gpu.device.createCommandEncoder();
+    encoder.copyBufferToBuffer(tensor.buffer, tensor.offset, staging, 0, size);
+    gpu.device.queue.submit([encoder.finish()]);
+    await staging.mapAsync(GPUMapMode.READ);
+    checkGpu(gpu);
+    return decodeElements(staging.getMappedRange().slice(0), tensor);
+  } finally {
+    staging.destroy();
+  }
+}

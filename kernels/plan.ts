@@ -1,0 +1,329 @@
+/**
+ * A plan: kernels recorded once over fixed tensors, replayed as often as a run has steps.
+ *
+ * Recording compiles pipelines and makes bind groups; replaying does neither and allocates
+ * nothing, so a step costs the host one encode and one submit.
+ *
+ * @module
+ */
+import { byteSize, checkGpu, type DType, type Gpu, sizeOf, type Tensor } from "./gpu.ts";
+
+/** What one dispatch binds and runs. */
+export interface KernelRun {
+  /** Kernel name: in every error, and the row of the profile. */
+  label: string;
+  /** WGSL source with entry point `main`. */
+  code: string;
+  /** WGSL sources of functions the kernel calls, put before it. */
+  include?: readonly string[];
+  /** Values of the `override` constants. */
+  constants?: Record<string, number>;
+  /**
+   * Element types: each line `alias NAME = f32;` of the source takes the given type, so that
+   * one valid file serves f32 and f16 storage.
+   */
+  types?: Record<string, DType>;
+  /** Storage tensors at bindings 0, 1, ... in the order of the WGSL file. */
+  tensors: readonly Tensor[];
+  /** Workgroups to start along x, y, z. */
+  groups: readonly [number, number, number];
+  /** Floating-point operations, for the profile. */
+  flops?: number;
+  /** Bytes that must move, for the profile; by default every bound tensor once. */
+  bytes?: number;
+}
+
+/** One row of {@linkcode Plan.profile}. */
+export interface ProfileRow {
+  label: string;
+  calls: number;
+  /** GPU time of all calls, in milliseconds. */
+  ms: number;
+  flops: number;
+  bytes: number;
+}
+
+/** A run of elements of one tensor copied over a run of another. */
+export interface TensorCopy {
+  from: Tensor;
+  /** First element, default 0. */
+  fromStart?: number;
+  to: Tensor;
+  toStart?: number;
+  /** Elements; the tensors have one type. */
+  count: number;
+}
+
+interface Copy {
+  from: GPUBuffer;
+  fromOffset: number;
+  to: GPUBuffer;
+  toOffset: number;
+  size: number;
+}
+
+interface Dispatch {
+  label: string;
+  pipeline: GPUComputePipeline;
+  bindGroup: GPUBindGroup;
+  groups: readonly [number, number, number];
+  flops: number;
+  bytes: number;
+}
+
+/** The source a run compiles: aliases replaced, includes and directives in front. */
+export function wgslOf({ label, code, include = [], types = {} }: KernelRun): string {
+  let body = [...include, code].join("\n");
+  let usesF16 = false;
+  for (const [name, dtype] of Object.entries(types)) {
+    const line = `alias ${name} = f32;`;
+    if (!body.includes(line)) throw new TypeError(`Cannot compile kernel "${label}": no "${line}"`);
+    body = body.replace(line, `alias ${name} = ${dtype};`);
+    usesF16 ||= dtype === "f16";
+  }
+  return (usesF16 ? "enable f16;\n" : "") + body;
+}
+
+/** Kernels over fixed tensors, in order. */
+export class Plan {
+  readonly #gpu: Gpu;
+  readonly #commands: (Dispatch | Copy)[] = [];
+  readonly #checks: Promise<void>[] = [];
+
+  constructor(gpu: Gpu) {
+    this.#gpu = gpu;
+  }
+
+  /** The device the plan runs on. */
+  get gpu(): Gpu {
+    return this.#gpu;
+  }
+
+  /**
+   * Records one kernel. What the device refuses is thrown by {@linkcode ready}.
+   *
+   * @throws {RangeError} If the grid is larger than WebGPU allows.
+   */
+  add(run: KernelRun): void {
+    const { label, tensors, groups } = run;
+    const { device } = this.#gpu;
+    const most = device.limits.maxComputeWorkgroupsPerDimension;
+    if (!groups.every((n) => n >= 1 && n <= most)) {
+      throw new RangeError(
+        `Cannot run kernel "${label}" on (${groups}) workgroups: each must be 1 to ${most}`,
+      );
+    }
+    device.pushErrorScope("validation");
+    const pipeline = this.#pipeline(run);
+    const bindGroup = device.createBindGroup({
+      layout: pipeline.getBindGroupLayout(0),
+      entries: tensors.map((tensor, binding) => ({
+        binding,
+        resource: {
+          buffer: tensor.buffer,
+          offset: tensor.offset,
+          // vec4 arrays need whole vec4s; a view that ends short of one stays inside its buffer.
+          size: Math.min(
+            Math.max(16, Math.ceil(byteSize(tensor) / 16) * 16),
+            tensor.buffer.size - tensor.offset,
+          ),
+        },
+      })),
+    });
+    this.#checks.push(
+      device.popErrorScope().then((error) => {
+        if (error) throw new SyntaxError(`Cannot compile kernel "${label}": ${error.message}`);
+      }),
+    );
+    this.#commands.push({
+      label,
+      pipeline,
+      bindGroup,
+      groups,
+      flops: run.flops ?? 0,
+      bytes: run.bytes ??
+        tensors.reduce(
+          (sum, tensor) => sum + (tensor === this.#gpu.none ? 0 : byteSize(tensor)),
+          0,
+        ),
+    });
+  }
+
+  /**
+   * Records a copy: for parts that start where no binding may.
+   *
+   * @throws {RangeError} If a part is no multiple of 4 bytes or reaches past its tensor.
+   */
+  copy({ from, fromStart = 0, to, toStart = 0, count }: TensorCopy): void {
+    const bytes = byteSize({ shape: [1], dtype: from.dtype });
+    const command: Copy = {
+      from: from.buffer,
+      fromOffset: from.offset + fromStart * bytes,
+      to: to.buffer,
+      toOffset: to.offset + toStart * bytes,
+      size: count * bytes,
+    };
+    const { fromOffset, toOffset, size } = command;
+    if (
+      from.dtype !== to.dtype || (fromOffset | toOffset | size) % 4 !== 0 ||
+      fromStart + count > sizeOf(from.shape) || toStart + count > sizeOf(to.shape)
+    ) {
+      throw new RangeError(
+        `Cannot copy ${count} elements from ${fromStart} of (${from.shape}) ${from.dtype} ` +
+          `to ${toStart} of (${to.shape}) ${to.dtype}`,
+      );
+    }
+    this.#commands.push(command);
+  }
+
+  #pipeline(run: KernelRun): GPUComputePipeline {
+    const { device, pipelines } = this.#gpu;
+    const code = wgslOf(run);
+    const key = JSON.stringify(run.constants ?? {}) + code;
+    let pipeline = pipelines.get(key);
+    if (pipeline === undefined) {
+      pipeline = device.createComputePipeline({
+        label: run.label,
+        layout: "auto",
+        compute: {
+          module: device.createShaderModule({ label: run.label, code }),
+          entryPoint: "main",
+          constants: run.constants ?? {},
+        },
+      });
+      pipelines.set(key, pipeline);
+    }
+    return pipeline;
+  }
+
+  /**
+   * Waits until every kernel is known to be good.
+   *
+   * @throws {SyntaxError} If a kernel does not compile or a binding does not fit.
+   */
+  async ready(): Promise<void> {
+    await Promise.all(this.#checks.splice(0));
+  }
+
+  /** Encodes all kernels and copies. */
+  encode(encoder: GPUCommandEncoder): void {
+    let pass: GPUComputePassEncoder | null = null;
+    for (const command of this.#commands) {
+      if ("pipeline" in command) {
+        dispatch(pass ??= encoder.beginComputePass(), command);
+      } else {
+        pass?.end();
+        pass = null;
+        copy(encoder, command);
+      }
+    }
+    pass?.end();
+  }
+
+  /**
+   * Runs the plan once with a timestamp around every kernel.
+   *
+   * @returns A row a label, the longest first.
+   * @throws {Error} If the adapter has no timestamps.
+   */
+  async profile(): Promise<ProfileRow[]> {
+    const { device, hasTimestamps } = this.#gpu;
+    if (!hasTimestamps) throw new Error("Cannot profile: the adapter has no timestamp-query");
+    const commands = this.#commands;
+    const times = new Float64Array(commands.length);
+    const slots = 1024; // commands a query set; WebGPU allows 4096 timestamps
+    for (let start = 0; start < times.length; start += slots) {
+      const part = commands.slice(start, start + slots);
+      const querySet = device.createQuerySet({ type: "timestamp", count: 2 * part.length });
+      const size = 16 * part.length;
+      const resolved = device.createBuffer({
+        size,
+        usage: GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC,
+      });
+      const staging = device.createBuffer({
+        size,
+        usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
+      });
+      const encoder = device.createCommandEncoder();
+      part.forEach((command, i) => {
+        if (!("pipeline" in command)) return copy(encoder, command);
+        const pass = encoder.beginComputePass({
+          timestampWrites: {
+            querySet,
+            beginningOfPassWriteIndex: 2 * i,
+            endOfPassWriteIndex: 2 * i + 1,
+          },
+        });
+        dispatch(pass, command);
+        pass.end();
+      });
+      encoder.resolveQuerySet(querySet, 0, 2 * part.length, resolved, 0);
+      encoder.copyBufferToBuffer(resolved, 0, staging, 0, size);
+      device.queue.submit([encoder.finish()]);
+      await staging.mapAsync(GPUMapMode.READ);
+      const stamps = new BigUint64Array(staging.getMappedRange().slice(0)); // nanoseconds
+      for (let i = 0; i < part.length; i++) {
+        const ns = Number(stamps[2 * i + 1]! - stamps[2 * i]!);
+        times[start + i] = Math.max(0, ns) / 1e6; // drivers may step back between passes
+      }
+      for (const resource of [querySet, resolved, staging]) resource.destroy();
+    }
+    checkGpu(this.#gpu);
+    return sumByLabel(commands, times);
+  }
+}
+
+function dispatch(pass: GPUComputePassEncoder, { pipeline, bindGroup, groups }: Dispatch): void {
+  pass.setPipeline(pipeline);
+  pass.setBindGroup(0, bindGroup);
+  pass.dispatchWorkgroups(...groups);
+}
+
+function copy(encoder: GPUCommandEncoder, { from, fromOffset, to, toOffset, size }: Copy): void {
+  encoder.copyBufferToBuffer(from, fromOffset, to, toOffset, size);
+}
+
+function sumByLabel(commands: readonly (Dispatch | Copy)[], times: Float64Array): ProfileRow[] {
+  const rows = new Map<string, ProfileRow>();
+  commands.forEach((command, i) => {
+    if (!("pipeline" in command)) return; // copies carry no timestamps
+    const { label, flops, bytes } = command;
+    const row = rows.get(label) ?? { label, calls: 0, ms: 0, flops: 0, bytes: 0 };
+    row.calls++;
+    row.ms += times[i]!;
+    row.flops += flops;
+    row.bytes += bytes;
+    rows.set(label, row);
+  });
+  return [...rows.values()].sort((a, b) => b.ms - a.ms);
+}
+
+/**
+ * Queues plans one after the other, then what `after` encodes (copies to a ring, mostly), in one
+ * submit.
+ *
+ * @throws {Error} If the device reported an error since the last call.
+ */
+export function runPlans(
+  gpu: Gpu,
+  plans: readonly Plan[],
+  after?: (encoder: GPUCommandEncoder) => void,
+): void {
+  checkGpu(gpu);
+  const encoder = gpu.device.createCommandEncoder();
+  for (const plan of plans) plan.encode(encoder);
+  after?.(encoder);
+  gpu.device.queue.submit([encoder.finish()]);
+}
+
+/**
+ * Records and runs kernels once: for tests, benchmarks and work outside the steps.
+ *
+ * @throws {SyntaxError} If a kernel does not compile.
+ */
+export async function runOnce(gpu: Gpu, record: (plan: Plan) => void): Promise<void> {
+  const plan = new Plan(gpu);
+  record(plan);
+  await plan.ready();
+  runPlans(gpu, [plan]);
+}

@@ -1,0 +1,79 @@
+/**
+ * geolora: LoRA fine-tuning of DINOv3 for UAV visual geo-localization, on any GPU, without Python.
+ *
+ * Embed pictures with a trained adapter:
+ *
+ * ```ts ignore
+ * import { loadEmbedder } from "@geolora/geolora";
+ *
+ * using embedder = await loadEmbedder({ adapter: "final", weights: "model.safetensors" });
+ * const embeddings = await embedder.embed(["drone.jpg", "tile.png"]); // (2, dim), unit rows
+ * ```
+ *
+ * What commands are made of is exported below, by folder: kernels (WGSL and the engine that runs
+ * it), model (backbone, adapters, training step, files), data (pairs, batches, pictures), eval
+ * (ranks and metrics).
+ *
+ * @module
+ */
+export * from "./kernels/gpu.ts";
+export * from "./kernels/plan.ts";
+export * from "./kernels/ring.ts";
+export * from "./kernels/sites.ts";
+export * from "./kernels/activate.ts";
+export * from "./kernels/adamw.ts";
+export * from "./kernels/attention.ts";
+export * from "./kernels/column_sum.ts";
+export * from "./kernels/gemm.ts";
+export * from "./kernels/info_nce.ts";
+export * from "./kernels/layer_norm.ts";
+export * from "./kernels/normalise.ts";
+export * from "./kernels/patchify.ts";
+export * from "./kernels/pool.ts";
+export * from "./kernels/rope.ts";
+export * from "./kernels/search.ts";
+export * from "./kernels/swiglu.ts";
+export * from "./kernels/tokens.ts";
+export * from "./kernels/top_k.ts";
+export * from "./model/adapter.ts";
+export * from "./model/checkpoint.ts";
+export * from "./model/config.ts";
+export * from "./model/embedder.ts";
+export * from "./model/encoder.ts";
+export * from "./model/files.ts";
+export * from "./model/hash_rule.ts";
+export { Head as EmbeddingHead, type HeadOptions } from "./model/head.ts";
+export * from "./model/init.ts";
+export * from "./model/merge.ts";
+export * from "./model/network.ts";
+export * from "./model/safetensors.ts";
+export * from "./model/schedule.ts";
+export * from "./model/trainables.ts";
+export * from "./model/trainer.ts";
+export * from "./model/weights.ts";
+export {
+  AUGMENT_DEFAULTS,
+  type AugmentSettings,
+  parseAugmentSettings,
+} from "./data/augment_settings.ts";
+export { distanceMetres } from "./data/geo.ts";
+export * from "./data/loader.ts";
+export { mergeSources } from "./data/merge.ts";
+export * from "./data/pairs.ts";
+export * from "./data/sampler.ts";
+export {
+  alignEmbeddings,
+  type EmbeddingTensors,
+  type NamedEmbeddings,
+  normaliseRows,
+  parseEmbeddings,
+  pictureNames,
+  takeRows,
+  toTensors,
+} from "./eval/embeddings.ts";
+export * from "./eval/evaluate.ts";
+export * from "./eval/lines.ts";
+export * from "./eval/metrics.ts";
+export * from "./eval/protocol.ts";
+export * from "./eval/ranks.ts";
+export * from "./eval/university.ts";

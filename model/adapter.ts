@@ -1,0 +1,292 @@
+/**
+ * A checkpoint is a PEFT adapter: a folder with `adapter_config.json` and
+ * `adapter_model.safetensors`, which PEFT loads into a timm model with the same head.
+ *
+ * @see https://github.com/huggingface/peft src/peft/utils/save_and_load.py
+ *
+ * @module
+ */
+import { join } from "node:path";
+import { parameterShapes, type ViTConfig } from "./config.ts";
+import { recoverFolder, writeFolderAtomic } from "./files.ts";
+import {
+  isTarget,
+  parsePeftConfig,
+  type PeftConfig,
+  peftConfigText,
+  rankAndAlpha,
+} from "./peft_config.ts";
+import {
+  encodeSafetensors,
+  type FloatTensor,
+  readSafetensors,
+  type SafetensorsFile,
+  toFloat32,
+} from "./safetensors.ts";
+
+/** Low-rank update of one linear layer: W + s B A, with s of {@linkcode loraScaling}. */
+export interface LoraModule {
+  /** timm's name of the layer, such as `blocks.0.attn.qkv`. */
+  name: string;
+  /** Rows of A. */
+  rank: number;
+  /** Numerator of the scaling. */
+  alpha: number;
+  /** `(rank, in)`. */
+  loraA: Float32Array<ArrayBuffer>;
+  /** `(out, rank)`. */
+  loraB: Float32Array<ArrayBuffer>;
+}
+
+/** Linear, ReLU, dropout, linear: from pooled tokens to embeddings. */
+export interface Head {
+  /** Width between the two layers. */
+  hidden: number;
+  /** Width of an embedding. */
+  embedDim: number;
+  /** `(hidden, width of the backbone)`. */
+  weight1: Float32Array<ArrayBuffer>;
+  /** `(hidden)`. */
+  bias1: Float32Array<ArrayBuffer>;
+  /** `(embedDim, hidden)`. */
+  weight2: Float32Array<ArrayBuffer>;
+  /** `(embedDim)`. */
+  bias2: Float32Array<ArrayBuffer>;
+}
+
+/** All that is trained. */
+export interface Adapter {
+  /** At least one. */
+  modules: LoraModule[];
+  /** Null where the pooled tokens are the embedding. */
+  head: Head | null;
+  /** ln of the inverse temperature, null if unknown. PEFT has no place for it: text in the file. */
+  logitScale: number | null;
+  /** Probability that training drops an input of A. */
+  dropout: number;
+  /** Scaling of rsLoRA. */
+  rslora: boolean;
+  /** Name for `modelConfig`, null if unknown. */
+  baseModel: string | null;
+}
+
+const CONFIG_FILE = "adapter_config.json";
+const TENSORS_FILE = "adapter_model.safetensors";
+
+/** Key in the metadata of the tensors, where PEFT does not look. */
+const LOGIT_SCALE = "logit_scale";
+
+/** The factor s of an update: alpha / r, or alpha / sqrt(r) with rsLoRA (arXiv:2312.03732). */
+export function loraScaling(rank: number, alpha: number, rslora: boolean): number {
+  return rslora ? alpha / Math.sqrt(rank) : alpha / rank;
+}
+
+/**
+ * Content of the files of an adapter folder, by name.
+ *
+ * @throws {RangeError} If there is no module.
+ */
+export function encodeAdapter(adapter: Adapter): Map<string, Uint8Array | string> {
+  const { modules, head, logitScale } = adapter;
+  const [first] = modules;
+  if (!first) {
+    throw new RangeError("Cannot store an adapter: it has 0 modules, expected at least 1");
+  }
+  const tensors = new Map<string, FloatTensor>();
+  const put = (key: string, data: Float32Array, rows: number, ...columns: [] | [number]) =>
+    tensors.set(`base_model.model.${key}`, { shape: [rows, ...columns], data });
+  const config: PeftConfig = {
+    base_model_name_or_path: adapter.baseModel,
+    r: first.rank,
+    lora_alpha: first.alpha,
+    lora_dropout: adapter.dropout,
+    use_rslora: adapter.rslora,
+    target_modules: targetsOf(modules),
+    modules_to_save: head ? ["head"] : null,
+    rank_pattern: {},
+    alpha_pattern: {},
+  };
+  for (const { name, rank, alpha, loraA, loraB } of modules) {
+    put(`${name}.lora_A.weight`, loraA, rank, loraA.length / rank);
+    put(`${name}.lora_B.weight`, loraB, loraB.length / rank, rank);
+    if (rank !== first.rank) config.rank_pattern[name] = rank;
+    if (alpha !== first.alpha) config.alpha_pattern[name] = alpha;
+  }
+  if (head) {
+    put("head.0.weight", head.weight1, head.hidden, head.weight1.length / head.hidden);
+    put("head.0.bias", head.bias1, head.hidden);
+    put("head.3.weight", head.weight2, head.embedDim, head.hidden); // 1 is ReLU, 2 dropout
+    put("head.3.bias", head.bias2, head.embedDim);
+  }
+  const metadata = { format: "pt", ...(logitScale !== null && { [LOGIT_SCALE]: `${logitScale}` }) };
+  return new Map<string, Uint8Array | string>([
+    [CONFIG_FILE, peftConfigText(config)],
+    [TENSORS_FILE, encodeSafetensors(tensors, metadata)],
+  ]);
+}
+
+/**
+ * Writes an adapter folder, whole or not at all.
+ *
+ * @throws {RangeError} If there is no module.
+ * @throws {Error} If the folder cannot be written.
+ */
+export async function writeAdapter(folder: string, adapter: Adapter): Promise<void> {
+  await writeFolderAtomic(folder, encodeAdapter(adapter));
+}
+
+/**
+ * Reads an adapter folder, of geolora or of PEFT. {@linkcode checkAdapter} holds it against a model.
+ *
+ * @throws {TypeError} If an option is not supported, a tensor is missing, not expected or of the
+ *   wrong shape, or a layer is adapted that geolora does not adapt.
+ * @throws {SyntaxError} If a file is damaged.
+ * @throws {Error} If a file cannot be read.
+ */
+export async function readAdapter(folder: string): Promise<Adapter> {
+  await recoverFolder(folder);
+  const config = await readConfig(join(folder, CONFIG_FILE));
+  const file = await readSafetensors(join(folder, TENSORS_FILE));
+  const unread = new Set(file.tensors.keys());
+  const take: Take = (key, shape) => {
+    unread.delete(key);
+    return toFloat32(file, key, shape(file.tensors.get(key)?.shape ?? []));
+  };
+
+  const modules: LoraModule[] = [];
+  for (const key of file.tensors.keys()) {
+    const path = /^base_model\.model\.(.+)\.lora_A\.weight$/.exec(key)?.[1];
+    if (path === undefined) continue;
+    const name = layerName(path, config, file.path);
+    const { rank, alpha } = rankAndAlpha(config, path);
+    const loraA = take(key, ([, width = 0]) => [rank, width]);
+    const loraB = take(key.replace(/A\.weight$/, "B.weight"), ([height = 0]) => [height, rank]);
+    modules.push({ name, rank, alpha, loraA, loraB });
+  }
+  if (modules.length === 0) refuse(file.path, "it has no lora_A, expected at least 1");
+  modules.sort((a, b) => a.name.localeCompare(b.name, "en", { numeric: true }));
+
+  const head = config.modules_to_save?.includes("head") ? readHead(file, take) : null;
+  for (const key of unread) {
+    refuse(
+      file.path,
+      `tensor "${key}" is not expected: neither lora_A, lora_B nor of a saved head`,
+    );
+  }
+  return {
+    modules,
+    head,
+    logitScale: readLogitScale(file),
+    dropout: config.lora_dropout,
+    rslora: config.use_rslora,
+    baseModel: config.base_model_name_or_path,
+  };
+}
+
+/**
+ * Holds an adapter against the backbone it is to be used with.
+ *
+ * @throws {TypeError} If it adapts a layer that the backbone has not, or one of another size.
+ */
+export function checkAdapter(adapter: Adapter, config: ViTConfig): void {
+  const shapes = parameterShapes(config);
+  const expect = (what: string, found: readonly number[], wanted: readonly number[]) => {
+    if (`${found}` === `${wanted}`) return;
+    throw new TypeError(
+      `Cannot use the adapter with ${config.name}: ${what} is (${found}), expected (${wanted})`,
+    );
+  };
+  for (const { name, rank, loraA, loraB } of adapter.modules) {
+    const wanted = shapes.get(`${name}.weight`);
+    if (wanted === undefined) {
+      throw new TypeError(
+        `Cannot use the adapter with ${config.name} of ${config.depth} blocks: ` +
+          `it adapts "${name}", which is not in there`,
+      );
+    }
+    expect(`the update of "${name}"`, [loraB.length / rank, loraA.length / rank], wanted);
+  }
+  if (adapter.head) {
+    const { hidden, weight1 } = adapter.head;
+    expect("head.0.weight", [hidden, weight1.length / hidden], [hidden, config.embedDim]);
+  }
+}
+
+/** PEFT's `target_modules`: by kind if all blocks have the kind, else layer by layer. */
+function targetsOf(modules: readonly LoraModule[]): string[] {
+  const kinds = new Set<string>();
+  const blocks = new Set<number>();
+  for (const { name } of modules) {
+    const [, block, kind] = /^blocks\.(\d+)\.(.+)$/.exec(name)!;
+    blocks.add(Number(block));
+    kinds.add(kind!);
+  }
+  const everywhere = Math.max(...blocks) + 1 === blocks.size &&
+    modules.length === blocks.size * kinds.size;
+  return everywhere ? [...kinds].sort() : modules.map(({ name }) => name);
+}
+
+/** Reads a tensor; its shape must be the one that is made of the shape found. */
+type Take = (
+  key: string,
+  shape: (found: readonly number[]) => number[],
+) => Float32Array<ArrayBuffer>;
+
+function readHead({ tensors }: SafetensorsFile, take: Take): Head {
+  const first = /^base_model\.model\.(?:.*\.)?head\.0\.weight$/; // perhaps in a wrapper
+  const key = [...tensors.keys()].find((each) => first.test(each)) ??
+    "base_model.model.head.0.weight";
+  const part = (name: string) => key.replace(/0\.weight$/, name);
+  const rows = (name: string) => tensors.get(part(name))?.shape[0] ?? 0;
+  const [hidden, embedDim] = [rows("0.weight"), rows("3.weight")];
+  return {
+    hidden,
+    embedDim,
+    weight1: take(key, ([, width = 0]) => [hidden, width]),
+    bias1: take(part("0.bias"), () => [hidden]),
+    weight2: take(part("3.weight"), () => [embedDim, hidden]),
+    bias2: take(part("3.bias"), () => [embedDim]),
+  };
+}
+
+async function readConfig(path: string): Promise<PeftConfig> {
+  try {
+    return parsePeftConfig(await Deno.readTextFile(path));
+  } catch (cause) {
+    if (cause instanceof Deno.errors.NotFound) {
+      throw new Deno.errors.NotFound(`Cannot read ${path}: there is no such file`);
+    }
+    if (!(cause instanceof TypeError || cause instanceof SyntaxError)) throw cause;
+    const Kind = cause instanceof SyntaxError ? SyntaxError : TypeError;
+    throw new Kind(`Cannot load ${path}: ${cause.message}`, { cause });
+  }
+}
+
+/** timm's name of the layer at a path of PEFT, which may begin with the name of a wrapper. */
+function layerName(path: string, config: PeftConfig, file: string): string {
+  const name = /^(?:.*\.)?(blocks\.\d+\.(?:attn\.(?:qkv|proj)|mlp\.(?:fc1|fc1_g|fc1_x|fc2)))$/
+    .exec(path)?.[1];
+  if (name === undefined) {
+    refuse(
+      file,
+      `it adapts "${path}", expected only attn.qkv, attn.proj, mlp.fc1 (fc1_g, fc1_x) ` +
+        `and mlp.fc2 of timm's "blocks.<number>"`,
+    );
+  }
+  if (!isTarget(config, path)) {
+    refuse(file, `it adapts "${path}", which is not among the target_modules of its configuration`);
+  }
+  return name;
+}
+
+function readLogitScale({ metadata, path }: SafetensorsFile): number | null {
+  const text = metadata[LOGIT_SCALE];
+  if (text === undefined) return null;
+  const value = text.trim() === "" ? NaN : Number(text);
+  if (!Number.isFinite(value)) refuse(path, `its logit_scale is "${text}", expected a number`);
+  return value;
+}
+
+function refuse(path: string, problem: string): never {
+  throw new TypeError(`Cannot load ${path}: ${problem}`);
+}

@@ -1,0 +1,129 @@
+/**
+ * Checkpoints: an adapter folder, plus in `last/` all that a run needs to go on as if nothing had
+ * happened.
+ *
+ * @module
+ */
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import { z } from "zod";
+import { type Adapter, encodeAdapter, readAdapter } from "./adapter.ts";
+import { recoverFolder, writeFolderAtomic } from "./files.ts";
+import { encodeSafetensors, readSafetensors, toFloat32 } from "./safetensors.ts";
+import type { OptimiserState } from "./trainer.ts";
+
+const STATE_FILE = "trainer.json";
+const TENSORS_FILE = "trainer.safetensors";
+const TENSORS = ["m", "v", "scaler"] as const;
+
+const PROGRESS = z.strictObject({
+  /** Optimiser steps taken. */
+  step: z.int().min(0),
+  /** Epoch, from 0, and batches of it done. */
+  epoch: z.int().min(0),
+  batch: z.int().min(0),
+  /** The sampler as it was before it drew this epoch. */
+  sampler: z.strictObject({
+    epoch: z.int().min(0),
+    pairs: z.int().min(0),
+    carried: z.array(z.int().min(0)),
+  }),
+  /** Best R@1 so far, percent, by source. */
+  best: z.record(z.string(), z.number()),
+  /** Sum and number of this epoch's losses so far. */
+  losses: z.strictObject({ sum: z.number(), count: z.int().min(0) }),
+  /** Bytes of the log and of the metrics file, to cut off what a killed run wrote after this. */
+  written: z.record(z.string(), z.int().min(0)),
+  /** Flags that change the losses: a run goes on only with the same. */
+  flags: z.record(z.string(), z.unknown()),
+});
+
+/** Where a run is. */
+export type RunProgress = z.infer<typeof PROGRESS>;
+
+const STATE = PROGRESS.extend({
+  /** Size and SHA-256 of every other file of the folder. */
+  files: z.record(z.string(), z.strictObject({ bytes: z.int().min(0), sha256: z.string() })),
+});
+
+/** All that `last/` holds. */
+export interface Checkpoint {
+  adapter: Adapter;
+  optimiser: OptimiserState;
+  progress: RunProgress;
+}
+
+/** Writes a checkpoint folder, whole or not at all. */
+export async function saveCheckpoint(
+  folder: string,
+  { adapter, optimiser, progress }: Checkpoint,
+): Promise<void> {
+  const files = encodeAdapter(adapter);
+  const tensors = new Map(
+    TENSORS.map((name) => [name, { shape: [optimiser[name].length], data: optimiser[name] }]),
+  );
+  files.set(TENSORS_FILE, encodeSafetensors(tensors));
+  const sums = Object.fromEntries([...files].map(([name, content]) => [name, summary(content)]));
+  const state = { ...progress, files: sums };
+  files.set(STATE_FILE, JSON.stringify(state, null, 2) + "\n");
+  await writeFolderAtomic(folder, files);
+}
+
+/**
+ * Reads a checkpoint folder and checks every byte of it.
+ *
+ * @throws {Error} If a file is missing, cut short or changed.
+ */
+export async function loadCheckpoint(folder: string): Promise<Checkpoint> {
+  await recoverFolder(folder);
+  const path = join(folder, STATE_FILE);
+  const { files, ...progress } = parseState(await readText(path), path);
+  for (const [name, wanted] of Object.entries(files)) {
+    const found = summary(await readBytes(join(folder, name)));
+    if (found.bytes !== wanted.bytes || found.sha256 !== wanted.sha256) {
+      throw new Error(
+        `Cannot load ${join(folder, name)}: it has ${found.bytes} bytes and SHA-256 ` +
+          `${found.sha256.slice(0, 12)}, expected ${wanted.bytes} and ${
+            wanted.sha256.slice(0, 12)
+          }`,
+      );
+    }
+  }
+  const tensors = await readSafetensors(join(folder, TENSORS_FILE));
+  const [m, v, scaler] = TENSORS.map((name) => toFloat32(tensors, name));
+  return {
+    adapter: await readAdapter(folder),
+    optimiser: { step: progress.step, m: m!, v: v!, scaler: scaler! },
+    progress,
+  };
+}
+
+function parseState(text: string, path: string): z.infer<typeof STATE> {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (cause) {
+    throw new SyntaxError(`Cannot load ${path}: ${(cause as Error).message}`, { cause });
+  }
+  const { data, error } = STATE.safeParse(json);
+  if (data) return data;
+  const [issue] = error.issues;
+  throw new TypeError(`Cannot load ${path}: key "${issue!.path.join(".")}": ${issue!.message}`);
+}
+
+function summary(content: Uint8Array | string): { bytes: number; sha256: string } {
+  const bytes = typeof content === "string" ? new TextEncoder().encode(content) : content;
+  return { bytes: bytes.length, sha256: createHash("sha256").update(bytes).digest("hex") };
+}
+
+async function readText(path: string): Promise<string> {
+  return new TextDecoder().decode(await readBytes(path));
+}
+
+async function readBytes(path: string): Promise<Uint8Array> {
+  try {
+    return await Deno.readFile(path);
+  } catch (cause) {
+    throw new Error(`Cannot load ${path}: ${(cause as Error).message}`, { cause });
+  }
+}

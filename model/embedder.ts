@@ -1,0 +1,90 @@
+import { type Gpu, readTensor, writeTensor } from "../kernels/gpu.ts";
+import { Plan, runPlans } from "../kernels/plan.ts";
+import type { PoolMode } from "../kernels/pool.ts";
+import type { Head as HeadWeights } from "./adapter.ts";
+import { Encoder } from "./encoder.ts";
+import { Head } from "./head.ts";
+import { largestPiece, type Network } from "./network.ts";
+import type { Trainables } from "./trainables.ts";
+
+/** What an {@linkcode Embedder} runs; it owns none of it. */
+export interface EmbedderOptions {
+  network: Network;
+  trainables: Trainables;
+  /** Shape of the head, or null. */
+  head: Pick<HeadWeights, "hidden" | "embedDim"> | null;
+  pool: PoolMode;
+  /** Most images at a time. */
+  images: number;
+}
+
+/** Embeds images without a backward; create it with {@linkcode createEmbedder}. */
+export class Embedder {
+  readonly #gpu: Gpu;
+  readonly #encoder: Encoder;
+  readonly #head: Head;
+  readonly #merge: Plan;
+  readonly #embed: Plan;
+  /** Images at a time. */
+  readonly images: number;
+  /** Length of an embedding. */
+  readonly dim: number;
+
+  constructor(gpu: Gpu, { network, trainables, head, pool, images }: EmbedderOptions) {
+    this.#gpu = gpu;
+    this.images = Math.min(images, largestPiece(gpu, network));
+    this.#encoder = new Encoder(gpu, network, { images: this.images, pool, training: null });
+    this.#head = new Head(gpu, trainables, this.#encoder, { head, dropout: null });
+    this.dim = this.#head.embeddings.shape[1]!;
+    this.#merge = new Plan(gpu);
+    this.#encoder.recordMerge(this.#merge);
+    this.#embed = new Plan(gpu);
+    this.#encoder.recordForward(this.#embed);
+    this.#head.recordForward(this.#embed);
+  }
+
+  /** Waits until all kernels are compiled. */
+  async ready(): Promise<void> {
+    await this.#merge.ready();
+    await this.#embed.ready();
+  }
+
+  /** Takes over the adapters as they are now: before the first image, and after they changed. */
+  refresh(): void {
+    runPlans(this.#gpu, [this.#merge]);
+  }
+
+  /**
+   * Embeds some images. Waits for the GPU.
+   *
+   * @param pixels `(count, height, width, 3)` u8 RGB; count at most {@linkcode images}.
+   * @returns `(count, dim)`, rows of unit length.
+   * @throws {RangeError} If there are too many images.
+   */
+  async embed(pixels: Uint8Array): Promise<Float32Array> {
+    const { input } = this.#encoder;
+    const count = pixels.length / (input.buffer.size / this.images);
+    writeTensor(this.#gpu, input, pixels);
+    runPlans(this.#gpu, [this.#embed]);
+    const embeddings = await readTensor(this.#gpu, this.#head.embeddings);
+    return embeddings.slice(0, count * this.dim);
+  }
+
+  /** Frees the embedder's tensors, neither network nor trainables. */
+  destroy(): void {
+    this.#head.destroy();
+    this.#encoder.destroy();
+  }
+}
+
+/**
+ * Allocates and compiles an embedder.
+ *
+ * @throws {RangeError} If one image is more than the adapter can bind.
+ */
+export async function createEmbedder(gpu: Gpu, options: EmbedderOptions): Promise<Embedder> {
+  const embedder = new Embedder(gpu, options);
+  await embedder.ready();
+  embedder.refresh();
+  return embedder;
+}

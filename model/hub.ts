@@ -1,0 +1,124 @@
+/**
+ * Where weights are found: a file the user names, the cache that Hugging Face's own tools keep, or
+ * the hub.
+ *
+ * @see https://huggingface.co/docs/huggingface_hub/guides/manage-cache
+ *
+ * @module
+ */
+import { join } from "node:path";
+import { type ViTConfig, weightRepositories } from "./config.ts";
+
+const FILE = "model.safetensors";
+
+/** Environment variables that {@linkcode hubCache} reads, the first that is set decides. */
+export const CACHE_VARIABLES: readonly string[] = [
+  "HF_HUB_CACHE",
+  "HF_HOME",
+  "XDG_CACHE_HOME",
+  "HOME",
+  "USERPROFILE",
+];
+
+/** Folder of Hugging Face's cache. */
+export function hubCache(
+  variable: (name: string) => string | undefined = (name) => Deno.env.get(name),
+): string {
+  const [cache, huggingFace, caches, home, profile] = CACHE_VARIABLES.map(variable);
+  return cache ??
+    join(
+      huggingFace ?? join(caches ?? join(home ?? profile ?? ".", ".cache"), "huggingface"),
+      "hub",
+    );
+}
+
+/**
+ * Path of a backbone's weights, on this machine.
+ *
+ * @param weights The file that the user names, or null to look into the cache.
+ * @throws {Deno.errors.NotFound} If none is named and none is cached.
+ */
+export async function backbonePath(
+  config: ViTConfig,
+  weights: string | null,
+  cache: string = hubCache(),
+): Promise<string> {
+  const path = weights ?? await cachedBackbone(config, cache);
+  if (path !== null) return path;
+  throw new Deno.errors.NotFound(
+    `Cannot find weights of ${config.name}: none in ${cache}, give --weights FILE or run ` +
+      `\`deno task weights --model ${config.name}\``,
+  );
+}
+
+/** Path of the newest cached file of a backbone's weights, or null. */
+export async function cachedBackbone(
+  config: ViTConfig,
+  cache: string = hubCache(),
+): Promise<string | null> {
+  for (const repository of weightRepositories(config)) {
+    const snapshots = join(cache, `models--${repository.replace("/", "--")}`, "snapshots");
+    let newest: { path: string; time: number } | null = null;
+    for (const name of await namesIn(snapshots)) {
+      const path = join(snapshots, name, FILE);
+      const info = await Deno.stat(path).catch(() => null); // a snapshot without the file
+      const time = info?.mtime?.getTime() ?? 0;
+      if (info && (newest === null || time > newest.time)) newest = { path, time };
+    }
+    if (newest) return newest.path;
+  }
+  return null;
+}
+
+/** Where and as whom to download. */
+export interface HubOptions {
+  /** Folder of the cache. */
+  cache: string;
+  /** Address of a mirror of the hub. */
+  endpoint?: string | undefined;
+  /** Of an account that has agreed to the licence, where the repository asks for that. */
+  token?: string | undefined;
+}
+
+/**
+ * Downloads a backbone's weights into the cache.
+ *
+ * @returns The path of the file.
+ * @throws {Error} If that fails, with how to go on by hand.
+ */
+export async function downloadBackbone(
+  config: ViTConfig,
+  { cache, endpoint, token }: HubOptions,
+): Promise<string> {
+  const [repository] = weightRepositories(config);
+  try {
+    const { downloadFileToCacheDir } = await import("@huggingface/hub");
+    return await downloadFileToCacheDir({
+      repo: repository,
+      path: FILE,
+      cacheDir: cache,
+      ...(endpoint && { hubUrl: endpoint }),
+      ...(token && { accessToken: token }),
+    });
+  } catch (cause) {
+    const { message, statusCode, cause: inner } = cause as Error & { statusCode?: number };
+    const reason = inner instanceof Error ? inner.message : message; // "fetch failed" says nothing
+    const denied = statusCode === 401 || statusCode === 403;
+    throw new Error(
+      `Cannot download ${FILE} of ${repository}: ${reason}; ` +
+        (denied ? "agree to the licence there and set HF_TOKEN, or " : "") +
+        `get it from ${endpoint ?? "https://huggingface.co"}/${repository} by other means ` +
+        "and give it as --weights FILE",
+      { cause },
+    );
+  }
+}
+
+async function namesIn(folder: string): Promise<string[]> {
+  try {
+    return (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return [];
+    throw error;
+  }
+}

@@ -1,0 +1,369 @@
+/**
+ * The training step: embed a batch of pairs, weighted InfoNCE, backward, AdamW. It is recorded once
+ * and replayed; nothing is read back inside a step.
+ *
+ * @module
+ */
+import { adamw, initialScaler, partialsShape, readScaler } from "../kernels/adamw.ts";
+import {
+  createTensor,
+  type Gpu,
+  readTensor,
+  type Tensor,
+  uploadTensor,
+  writeTensor,
+} from "../kernels/gpu.ts";
+import { infoNce } from "../kernels/info_nce.ts";
+import { Plan, type ProfileRow, runPlans } from "../kernels/plan.ts";
+import type { PoolMode } from "../kernels/pool.ts";
+import { Ring } from "../kernels/ring.ts";
+import { Sites } from "../kernels/sites.ts";
+import type { Adapter } from "./adapter.ts";
+import { destroyTensors } from "./block.ts";
+import { Encoder } from "./encoder.ts";
+import { Head } from "./head.ts";
+import { largestPiece, type Network, type Precision, uploadNetwork } from "./network.ts";
+import { Trainables } from "./trainables.ts";
+import type { Backbone } from "./weights.ts";
+
+/** What is trained, on what, and how. */
+export interface TrainerOptions {
+  backbone: Backbone;
+  /** Where training starts; its dropout is that of the run. */
+  adapter: Adapter;
+  precision: Precision;
+  /** Image size in pixels. */
+  height: number;
+  width: number;
+  pool: PoolMode;
+  /** Pairs a step. */
+  batchSize: number;
+  /** Images embedded at a time; by default as many as the adapter can bind. */
+  microBatch?: number | null;
+  /** Keep only the inputs of blocks and compute the rest again in the backward. */
+  checkpointing?: boolean;
+  /** Merge the adapters into the weights each step; by default when there is no dropout. */
+  merge?: boolean;
+  /** See `EncoderOptions`. */
+  input?: "pixels" | "rows";
+  /** logit_scale is trained (default), or stays what the adapter says. */
+  trainLogitScale?: boolean;
+  weightDecay: number;
+  /** Largest absolute value of a gradient's element, 0: off. */
+  clipValue: number;
+  /** Largest L2 norm of all gradients, 0: off. */
+  clipNorm: number;
+  /** Key of the dropout masks. */
+  seed: number;
+  /** Loss scale at the start of an f16 run. */
+  lossScale?: number;
+}
+
+/** What became of one step. */
+export interface StepResult {
+  /** Counted from 0. */
+  step: number;
+  lr: number;
+  /** Nats. */
+  loss: number;
+  /** ln of the inverse temperature before the step. */
+  logitScale: number;
+  /** A gradient was not finite, and nothing was updated. */
+  skipped: boolean;
+  /** Skipped steps in a row, this one included. */
+  skippedInARow: number;
+  lossScale: number;
+  /** L2 norm of all gradients, and the largest of their absolute values, before clipping. */
+  gradNorm: number;
+  gradMax: number;
+}
+
+/** Where an optimiser is: all that a run needs to go on besides the adapter. */
+export interface OptimiserState {
+  step: number;
+  m: Float32Array;
+  v: Float32Array;
+  scaler: Float32Array;
+}
+
+const HEAD_STREAM = 0xffff; // of the dropout generator; adapters count from 0
+const STAGED_BYTES = 256 * 2 ** 20; // uploads that may wait for the GPU
+const F16_LOSS_SCALE = 1024; // where Game4Loc starts
+
+/** Trains an adapter; create it with {@linkcode createTrainer}. */
+export class Trainer {
+  readonly #gpu: Gpu;
+  readonly #options: TrainerOptions;
+  readonly #network: Network;
+  readonly #encoder: Encoder;
+  readonly #head: Head;
+  readonly #sites: Sites;
+  readonly #tensors: Record<string, Tensor>;
+  readonly #gradients: Plan;
+  readonly #update: Plan;
+  readonly #ring: Ring;
+  #pending: { step: number; lr: number }[] = [];
+  #step = 0;
+  /** The parameters and their gradients. */
+  readonly trainables: Trainables;
+
+  /** @param gpu Open device. Use {@linkcode createTrainer}, which also waits for the kernels. */
+  constructor(gpu: Gpu, options: TrainerOptions) {
+    const { backbone, adapter, precision, height, width, batchSize: pairs } = options;
+    const { dropout: rate } = adapter;
+    const merge = options.merge ?? rate === 0;
+    if (merge && rate > 0) {
+      throw new RangeError(`Cannot merge adapters that are trained with dropout ${rate}`);
+    }
+    const trainLogitScale = options.trainLogitScale ?? true;
+    const trainables = new Trainables(gpu, adapter, { training: true, trainLogitScale });
+    const layout = { precision, height, width, merge };
+    const network = uploadNetwork(gpu, backbone, { adapter, trainables }, layout);
+    const images = 2 * pairs;
+    const microBatch = Math.min(options.microBatch ?? images, largestPiece(gpu, network));
+    const pieces = Math.ceil(images / microBatch);
+    const sites = new Sites(gpu, 1 + adapter.modules.length * pieces);
+    const encoder = new Encoder(gpu, network, {
+      images,
+      microBatch,
+      pool: options.pool,
+      training: {
+        checkpointing: options.checkpointing ?? false,
+        dropout: rate > 0 ? { rate, sites } : null,
+      },
+      input: options.input ?? "pixels",
+    });
+    const head = new Head(gpu, trainables, encoder, {
+      head: adapter.head,
+      dropout: rate > 0 ? { rate, site: sites.add(HEAD_STREAM, 0) } : null,
+    });
+    const dim = head.embeddings.shape[1]!;
+    const scale = precision === "f16" ? options.lossScale ?? F16_LOSS_SCALE : 1;
+    const { training, parameters } = trainables;
+    const make = (...shape: number[]) => createTensor(gpu, shape);
+    const loss = {
+      query: make(pairs, dim),
+      reference: make(pairs, dim),
+      dQuery: make(pairs, dim),
+      dReference: make(pairs, dim),
+      smoothing: make(pairs),
+      rowLse: make(pairs),
+      columnLse: make(pairs),
+      pairLoss: make(pairs),
+      loss: make(1),
+      scaler: uploadTensor(gpu, initialScaler({ scale }), [8]),
+    };
+    const step = createTensor(gpu, [8], "u32");
+    const partials = make(...partialsShape(parameters.shape[0]!));
+    const report = make(16);
+
+    const gradients = new Plan(gpu);
+    encoder.recordMerge(gradients);
+    encoder.recordForward(gradients);
+    head.recordForward(gradients);
+    // Copies, because the second half of the rows starts where no binding may.
+    const count = pairs * dim;
+    const { embeddings, dEmbeddings } = head;
+    gradients.copy({ from: embeddings, to: loss.query, count });
+    gradients.copy({ from: embeddings, fromStart: count, to: loss.reference, count });
+    const { logitScale, dLogitScale } = trainables;
+    infoNce(gradients, { ...loss, logitScale, dLogitScale });
+    gradients.copy({ from: loss.dQuery, to: dEmbeddings, count });
+    gradients.copy({ from: loss.dReference, to: dEmbeddings, toStart: count, count });
+    head.recordBackward(gradients);
+    encoder.recordBackward(gradients);
+
+    const update = new Plan(gpu);
+    update.copy({ from: loss.loss, to: report, count: 1 });
+    update.copy({ from: logitScale, to: report, toStart: 1, count: 1 });
+    adamw(update, {
+      parameters,
+      ...training!,
+      step,
+      scaler: loss.scaler,
+      partials,
+      weightDecay: options.weightDecay,
+      clipValue: options.clipValue,
+      clipNorm: options.clipNorm,
+      dynamicScale: precision === "f16",
+    });
+    update.copy({ from: loss.scaler, to: report, toStart: 2, count: 8 });
+
+    this.#gpu = gpu;
+    this.#options = options;
+    this.#network = network;
+    this.#encoder = encoder;
+    this.#head = head;
+    this.#sites = sites;
+    this.#tensors = { ...loss, step, partials, report };
+    this.#gradients = gradients;
+    this.#update = update;
+    const batchBytes = encoder.input.buffer.size;
+    const depth = Math.max(1, Math.min(8, Math.floor(STAGED_BYTES / batchBytes)));
+    this.#ring = new Ring(gpu, report, depth);
+    this.trainables = trainables;
+  }
+
+  /** The device the trainer runs on. */
+  get gpu(): Gpu {
+    return this.#gpu;
+  }
+
+  /** Steps taken or queued. */
+  get step(): number {
+    return this.#step;
+  }
+
+  /** True when the results of the queued steps must be fetched before the next one. */
+  get full(): boolean {
+    return this.#ring.full;
+  }
+
+  /** `(images, D)`, rows of unit length: embeddings of the last batch, queries first. */
+  get embeddings(): Tensor {
+    return this.#head.embeddings;
+  }
+
+  /** Backbone and adapters. */
+  get network(): Network {
+    return this.#network;
+  }
+
+  /** The walk through the backbone, for tests of what it leaves. */
+  get encoder(): Encoder {
+    return this.#encoder;
+  }
+
+  /** Waits until all kernels are compiled. */
+  async ready(): Promise<void> {
+    await this.#gradients.ready();
+    await this.#update.ready();
+  }
+
+  /**
+   * Hands over the next batch.
+   *
+   * @param input Queries, then references: see `Encoder.input`.
+   * @param smoothing `(pairs)`: label smoothing of each pair.
+   */
+  write(input: Uint8Array | Float32Array, smoothing: Float32Array): void {
+    writeTensor(this.#gpu, this.#encoder.input, input);
+    writeTensor(this.#gpu, this.#tensors.smoothing!, smoothing);
+  }
+
+  /** Queues loss and gradients of the batch without an update; gradients are added up. */
+  computeGradients(): void {
+    this.#writeStep(0);
+    runPlans(this.#gpu, [this.#gradients]);
+  }
+
+  /**
+   * Queues a whole step on the batch.
+   *
+   * @param lr Learning rate of this step.
+   * @throws {RangeError} If results wait to be fetched: see {@linkcode full}.
+   */
+  takeStep(lr: number): void {
+    this.#writeStep(lr);
+    this.#pending.push({ step: this.#step, lr });
+    runPlans(this.#gpu, [this.#gradients, this.#update], (encoder) => this.#ring.copy(encoder));
+    this.#step++;
+  }
+
+  /** Results of all queued steps, oldest first. Waits for the GPU. */
+  async results(): Promise<StepResult[]> {
+    const pending = this.#pending.splice(0);
+    const reports = await this.#ring.take();
+    return reports.map((report, i) => {
+      const scaler = readScaler(report.subarray(2, 10));
+      return {
+        ...pending[i]!,
+        loss: report[0]!,
+        logitScale: report[1]!,
+        skipped: scaler.foundInf !== 0,
+        skippedInARow: scaler.skipped,
+        lossScale: scaler.scale,
+        gradNorm: scaler.gradNorm,
+        gradMax: scaler.gradMax,
+      };
+    });
+  }
+
+  /** GPU time of one more step on the last batch, by kernel. The step is not taken. */
+  async profile(): Promise<ProfileRow[]> {
+    this.#writeStep(0);
+    const rows = await this.#gradients.profile();
+    const { gradients } = this.trainables.training!;
+    writeTensor(this.#gpu, gradients, new Float32Array(gradients.shape[0]!));
+    return rows;
+  }
+
+  /** The adapter as it is after the queued steps. Waits for the GPU. */
+  adapter(): Promise<Adapter> {
+    return this.trainables.read();
+  }
+
+  /** The optimiser as it is after the queued steps. Waits for the GPU. */
+  async readState(): Promise<OptimiserState> {
+    const { m, v } = this.trainables.training!;
+    return {
+      step: this.#step,
+      m: await readTensor(this.#gpu, m),
+      v: await readTensor(this.#gpu, v),
+      scaler: await readTensor(this.#gpu, this.#tensors.scaler!),
+    };
+  }
+
+  /**
+   * Goes on from a state that {@linkcode readState} returned for the same adapter and options.
+   *
+   * @throws {RangeError} If the moments are not as many as the parameters.
+   */
+  writeState({ step, m, v, scaler }: OptimiserState): void {
+    const { training } = this.trainables;
+    const size = training!.m.shape[0]!;
+    for (const moments of [m, v]) {
+      if (moments.length !== size) {
+        throw new RangeError(
+          `Cannot resume an optimiser: it has ${moments.length} moments, the adapter needs ${size}`,
+        );
+      }
+    }
+    writeTensor(this.#gpu, training!.m, m);
+    writeTensor(this.#gpu, training!.v, v);
+    writeTensor(this.#gpu, this.#tensors.scaler!, scaler);
+    this.#step = step;
+  }
+
+  /** Frees everything on the GPU. */
+  destroy(): void {
+    this.#ring.destroy();
+    this.#head.destroy();
+    this.#encoder.destroy();
+    this.#sites.destroy();
+    this.#network.destroy();
+    this.trainables.destroy();
+    destroyTensors(this.#gpu, this.#tensors);
+  }
+
+  #writeStep(lr: number): void {
+    const { seed } = this.#options;
+    this.#sites.write(seed, this.#step);
+    const values = new Uint32Array(8);
+    values.set([seed, this.#step]);
+    new Float32Array(values.buffer)[2] = lr;
+    writeTensor(this.#gpu, this.#tensors.step!, values);
+  }
+}
+
+/**
+ * Uploads everything and compiles the step.
+ *
+ * @throws {RangeError} If sizes do not fit the backbone or the adapter's head.
+ * @throws {SyntaxError} If a kernel does not compile.
+ */
+export async function createTrainer(gpu: Gpu, options: TrainerOptions): Promise<Trainer> {
+  const trainer = new Trainer(gpu, options);
+  await trainer.ready();
+  return trainer;
+}

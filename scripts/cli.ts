@@ -1,0 +1,176 @@
+/**
+ * What every command shares: flags with defaults and units, `--help`, one line for an error.
+ *
+ * @module
+ */
+import { parseArgs } from "node:util";
+
+/** A command line that cannot be understood: exit code 2. */
+export class UsageError extends Error {
+  override name = "UsageError";
+}
+
+/** A flag of a command. `strings` may be given more than once. */
+export type FlagSpec =
+  & { help: string; unit?: string; required?: boolean }
+  & (
+    | {
+      type: "string";
+      default?: string;
+      choices?: readonly string[];
+      /** Value of the flag where it is given without one. */
+      bare?: string;
+    }
+    | { type: "strings" }
+    | { type: "number" | "integer"; default?: number; min?: number; max?: number }
+    | { type: "boolean"; default?: boolean }
+  );
+
+/** Type of the value of a flag. */
+export type FlagValue<S extends FlagSpec> = S extends { type: "boolean" } ? boolean
+  : S extends { type: "strings" } ? string[]
+  : S extends { type: "string" }
+    ? S extends { default: string } | { required: true } ? string : string | null
+  : S extends { default: number } | { required: true } ? number
+  : number | null;
+
+/** Values of all flags of a command. */
+export type FlagValues<T extends Record<string, FlagSpec>> = { [K in keyof T]: FlagValue<T[K]> };
+
+/** What a command is called and does, for `--help`. */
+export interface Command {
+  name: string;
+  summary: string;
+}
+
+/** Thrown by {@linkcode parseFlags} for `--help`: not an error, the text goes to stdout. */
+export class HelpRequest extends Error {}
+
+/**
+ * Parses the arguments of a command.
+ *
+ * @returns A value for each flag: its default, or null, where it is not given.
+ * @throws {UsageError} If a flag is unknown, misses its value, or is out of range.
+ * @throws {HelpRequest} If `--help` is given.
+ */
+export function parseFlags<const T extends Record<string, FlagSpec>>(
+  command: Command,
+  specs: T,
+  args: string[],
+): FlagValues<T> {
+  const options: Record<string, { type: "string" | "boolean"; multiple?: boolean }> = {
+    help: { type: "boolean" },
+  };
+  for (const [name, { type }] of Object.entries(specs)) {
+    options[name] = type === "boolean"
+      ? { type: "boolean" }
+      : { type: "string", multiple: type === "strings" };
+  }
+  let given: Record<string, unknown>;
+  try {
+    given = parseArgs({ args: fillBare(args, specs), options, allowPositionals: false }).values;
+  } catch (cause) {
+    const reason = (cause as Error).message.split(". ")[0]!.split("\n")[0]!;
+    throw new UsageError(`Cannot run ${command.name}: ${reason}, see --help`, { cause });
+  }
+  if (given.help === true) throw new HelpRequest(helpText(command, specs));
+  const values: Record<string, unknown> = {};
+  for (const [name, spec] of Object.entries(specs)) {
+    values[name] = flagValue(command, name, spec, given[name]);
+  }
+  return values as FlagValues<T>;
+}
+
+/** Gives a flag that may stand alone the value that this means. */
+function fillBare(args: string[], specs: Record<string, FlagSpec>): string[] {
+  return args.map((arg, i) => {
+    const spec = arg.startsWith("--") ? specs[arg.slice(2)] : undefined;
+    if (spec?.type !== "string" || spec.bare === undefined) return arg;
+    const next = args[i + 1];
+    return next === undefined || next.startsWith("--") ? `${arg}=${spec.bare}` : arg;
+  });
+}
+
+function flagValue(command: Command, name: string, spec: FlagSpec, given: unknown): unknown {
+  const refuse = (wanted: string) =>
+    new UsageError(`Cannot run ${command.name}: --${name} must be ${wanted}: got "${given}"`);
+  if (given === undefined) {
+    if (spec.required) {
+      throw new UsageError(`Cannot run ${command.name}: --${name} is missing, see --help`);
+    }
+    if (spec.type === "boolean") return spec.default ?? false;
+    if (spec.type === "strings") return [];
+    return spec.default ?? null;
+  }
+  if (spec.type === "string") {
+    if (spec.choices && !spec.choices.includes(given as string)) {
+      throw refuse(`one of ${spec.choices.join(", ")}`);
+    }
+    return given;
+  }
+  if (spec.type === "number" || spec.type === "integer") {
+    const { min = -Infinity, max = Infinity } = spec;
+    const text = given as string;
+    const value = Number(text);
+    const whole = spec.type === "integer";
+    if (
+      text.trim() === "" || !Number.isFinite(value) || (whole && !Number.isSafeInteger(value)) ||
+      !(value >= min && value <= max)
+    ) {
+      const range = `${min === -Infinity ? "" : ` >= ${min}`}${
+        max === Infinity ? "" : ` <= ${max}`
+      }`;
+      throw refuse(`${whole ? "an integer" : "a number"}${range}`);
+    }
+    return value;
+  }
+  return given;
+}
+
+function helpText({ name, summary }: Command, specs: Record<string, FlagSpec>): string {
+  const rows = Object.entries(specs).map(([flag, spec]) => {
+    const value = spec.type === "boolean" ? "" : ` ${(spec.unit ?? spec.type).toUpperCase()}`;
+    const fallback = "default" in spec && spec.default !== undefined && spec.default !== false
+      ? ` (default ${spec.default})`
+      : spec.required
+      ? " (required)"
+      : "";
+    const choices = "choices" in spec && spec.choices ? `: ${spec.choices.join(", ")}` : "";
+    return [`  --${flag}${value}`, `${spec.help}${choices}${fallback}`] as const;
+  });
+  const width = Math.max(...rows.map(([left]) => left.length)) + 2;
+  const lines = rows.map(([left, right]) => left.padEnd(width) + right);
+  return `${name}: ${summary}\n\n${lines.join("\n")}\n  --help`;
+}
+
+/** Ends a command early with an exit code of its own, after it has said why. */
+export class Exit extends Error {
+  constructor(readonly code: number, message = "") {
+    super(message);
+  }
+}
+
+/**
+ * Runs a command: an error is one line on stderr, exit code 1, or 2 for a bad command line.
+ *
+ * `DEBUG=1` in the environment adds the stack trace.
+ */
+export async function runScript(
+  main: (args: string[]) => Promise<void>,
+  args: string[] = Deno.args,
+): Promise<void> {
+  try {
+    await main(args);
+  } catch (error) {
+    if (error instanceof HelpRequest) return console.log(error.message);
+    const message = error instanceof Error ? error.message : String(error);
+    if (message !== "") console.error(`error: ${message.replaceAll(/\s*\n\s*/g, " ")}`);
+    if (debugging() && error instanceof Error) console.error(error.stack);
+    Deno.exit(error instanceof Exit ? error.code : error instanceof UsageError ? 2 : 1);
+  }
+}
+
+function debugging(): boolean {
+  const { state } = Deno.permissions.querySync({ name: "env", variable: "DEBUG" });
+  return state === "granted" && Deno.env.get("DEBUG") === "1";
+}

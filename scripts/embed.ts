@@ -1,0 +1,78 @@
+/**
+ * Embeds the pictures of a pairs file, or any pictures.
+ *
+ *     deno task embed --adapter FOLDER --test_pairs_meta_file test.json --data_root data --output e.safetensors
+ *     deno task embed --adapter FOLDER --pictures photos --output e.safetensors
+ *
+ * @module
+ */
+import { statSync } from "node:fs";
+import { join } from "node:path";
+import { pictureNames, toTensors } from "../eval/embeddings.ts";
+import { listPictures } from "../eval/folder.ts";
+import { writeSafetensors } from "../model/safetensors.ts";
+import { parseFlags, runScript, UsageError } from "./cli.ts";
+import { embedPictures, embedProtocol, protocolOf } from "./evaluation.ts";
+import { checkImgSize, DATA_FLAGS, MODEL_FLAGS, readEntries } from "./flags.ts";
+import { withEmbedder } from "./inference.ts";
+
+const FLAGS = {
+  adapter: { type: "string", unit: "folder", required: true, help: "adapter to embed with" },
+  ...DATA_FLAGS,
+  pictures: {
+    type: "strings",
+    unit: "path",
+    help: "picture or folder of pictures to embed as queries; may be repeated",
+  },
+  ...MODEL_FLAGS,
+  output: { type: "string", unit: "file", required: true, help: "safetensors file to write" },
+} as const;
+
+/** Runs the command. */
+export async function main(args: string[]): Promise<void> {
+  const command = { name: "embed", summary: "embeds pictures, or those of a pairs file" };
+  const flags = parseFlags(command, FLAGS, args);
+  const file = flags.test_pairs_meta_file;
+  if ((file === null) === (flags.pictures.length === 0)) {
+    throw new UsageError("Cannot run embed: give either --test_pairs_meta_file or --pictures");
+  }
+  checkImgSize(flags.img_size, "embed");
+  const reading = { imgSize: flags.img_size, numWorkers: flags.num_workers };
+  const source = { dataRoot: flags.data_root, allowOutsideRoot: flags.allow_outside_root };
+  const protocol = file === null ? null : protocolOf(await readEntries(file, source), flags);
+  const paths = flags.pictures.flatMap(expand);
+
+  const named = await withEmbedder(flags, async (embedder) => {
+    if (protocol) {
+      const namesOf = (items: typeof protocol.gallery) =>
+        pictureNames(items.map(({ picture }) => picture));
+      return {
+        ...await embedProtocol(embedder, protocol, reading),
+        queryNames: namesOf(protocol.queries),
+        galleryNames: namesOf(protocol.gallery),
+      };
+    }
+    const query = await embedPictures(embedder, paths, reading);
+    const gallery = new Float32Array();
+    return { query, gallery, dim: embedder.dim, queryNames: paths, galleryNames: [] };
+  });
+  const { tensors, metadata } = toTensors(named);
+  await writeSafetensors(flags.output, tensors, metadata);
+  console.error(
+    `embedded ${named.queryNames.length} queries, ${named.galleryNames.length} references ` +
+      `-> ${flags.output}`,
+  );
+}
+
+/** A folder stands for the pictures in it and below. */
+function expand(path: string): string[] {
+  let isFolder: boolean;
+  try {
+    isFolder = statSync(path).isDirectory();
+  } catch (cause) {
+    throw new Error(`Cannot read ${path}: ${(cause as Error).message}`, { cause });
+  }
+  return isFolder ? listPictures(path).map((name) => join(path, name)) : [path];
+}
+
+if (import.meta.main) await runScript(main);

@@ -1,0 +1,112 @@
+/**
+ * Evaluation as `train` and `eval` do it: embed the pictures of a protocol, rank, count.
+ *
+ * @module
+ */
+import { loadPictures } from "../data/loader.ts";
+import { type Entry, type PairMode, picturePath } from "../data/pairs.ts";
+import { evaluate, type Evaluation } from "../eval/evaluate.ts";
+import { buildProtocol, type Protocol } from "../eval/protocol.ts";
+import { type Ranker, rankingOf } from "../eval/ranks.ts";
+import type { Embeddings } from "../eval/ranks.ts";
+import type { Gpu } from "../kernels/gpu.ts";
+import { searchGallery } from "../kernels/search.ts";
+import type { Embedder } from "../model/embedder.ts";
+import { Progress } from "./progress.ts";
+
+/** What the flags say about an evaluation. */
+export interface EvaluationFlags {
+  eval_mode: string;
+  gallery: string;
+  same_map: boolean;
+}
+
+/** The protocol that the flags ask for. */
+export function protocolOf(entries: readonly Entry[], flags: EvaluationFlags): Protocol {
+  return buildProtocol(entries, {
+    evalMode: flags.eval_mode as PairMode,
+    gallery: flags.gallery as "listed" | "folder",
+    sameMap: flags.same_map,
+  });
+}
+
+/** How pictures are read. */
+export interface ReadingOptions {
+  imgSize: number;
+  numWorkers: number;
+}
+
+/**
+ * Embeds pictures in order.
+ *
+ * @returns `(paths, dim)`, rows of unit length.
+ * @throws {Error} If a picture cannot be decoded.
+ */
+export async function embedPictures(
+  embedder: Embedder,
+  paths: readonly string[],
+  { imgSize, numWorkers }: ReadingOptions,
+): Promise<Float32Array<ArrayBuffer>> {
+  const embeddings = new Float32Array(paths.length * embedder.dim);
+  const progress = new Progress("embed");
+  const start = performance.now();
+  const batches = loadPictures(paths, { imgSize, numWorkers, batchSize: embedder.images });
+  let done = 0;
+  for await (const { pixels, count } of batches) {
+    const used = pixels.subarray(0, count * imgSize * imgSize * 3);
+    embeddings.set(await embedder.embed(used), done * embedder.dim);
+    done += count;
+    const rate = done / (performance.now() - start) * 1000;
+    progress.show({ done, total: paths.length, words: [`${rate.toFixed(1)} images/s`] });
+  }
+  progress.end();
+  return embeddings;
+}
+
+/** Embeds queries and references of a protocol; a picture in both roles is embedded once. */
+export async function embedProtocol(
+  embedder: Embedder,
+  { queries, gallery }: Protocol,
+  options: ReadingOptions,
+): Promise<Embeddings> {
+  const pathsOf = (items: Protocol["gallery"]) => items.map(({ picture }) => picturePath(picture));
+  const sides = [pathsOf(queries), pathsOf(gallery)] as const;
+  const rows = new Map([...new Set(sides.flat())].map((path, row) => [path, row]));
+  const { dim } = embedder;
+  const all = await embedPictures(embedder, [...rows.keys()], options);
+  const [query, references] = sides.map((paths) => {
+    const values = new Float32Array(paths.length * dim);
+    paths.forEach((path, i) => {
+      const row = rows.get(path)!;
+      values.set(all.subarray(row * dim, (row + 1) * dim), i * dim);
+    });
+    return values;
+  });
+  return { query: query!, gallery: references!, dim };
+}
+
+/** Ranks on the GPU. */
+export function gpuRanker(gpu: Gpu): Ranker {
+  return async ({ query, gallery, dim, truths, topK }) => {
+    const wanted = truths.map(({ positives, semiPositives }) => [...positives, ...semiPositives]);
+    const found = await searchGallery(gpu, {
+      queries: query,
+      gallery,
+      dim,
+      k: topK,
+      truths: wanted,
+    });
+    return truths.map((truth, q) => rankingOf({ truth, ...found[q]! }));
+  };
+}
+
+/** Embeds and evaluates. */
+export async function evaluateWith(
+  gpu: Gpu,
+  embedder: Embedder,
+  protocol: Protocol,
+  options: ReadingOptions,
+): Promise<Evaluation> {
+  const embeddings = await embedProtocol(embedder, protocol, options);
+  return await evaluate({ protocol, embeddings, rank: gpuRanker(gpu) });
+}

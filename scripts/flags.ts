@@ -1,0 +1,98 @@
+/**
+ * Flags that several commands share.
+ *
+ * @module
+ */
+import { existsSync } from "node:fs";
+import { isAbsolute, join } from "node:path";
+import { type Entry, parseEntries, readPairsText } from "../data/pairs.ts";
+import type { Gpu } from "../kernels/gpu.ts";
+import type { Precision } from "../model/network.ts";
+import { UsageError } from "./cli.ts";
+
+/** Which backbone, and how images enter it. */
+export const MODEL_FLAGS = {
+  model: {
+    type: "string",
+    default: "vit_small_patch16_dinov3.lvd1689m",
+    help: "backbone",
+  },
+  weights: {
+    type: "string",
+    unit: "file",
+    help: "its .safetensors file, of timm or Hugging Face; by default the one in the hub's cache",
+  },
+  img_size: { type: "integer", unit: "px", default: 384, min: 16, help: "side of the input" },
+  global_pool: {
+    type: "string",
+    default: "avg",
+    choices: ["avg", "token"],
+    help: "mean of the patch tokens, or the class token",
+  },
+  precision: {
+    type: "string",
+    default: "auto",
+    choices: ["auto", "f32", "f16"],
+    help: "storage of weights and activations; auto is f16 where a GPU has it",
+  },
+  num_workers: { type: "integer", default: 8, min: 0, max: 256, help: "decoding threads" },
+} as const;
+
+/** Where pictures are, and which count as right. */
+export const DATA_FLAGS = {
+  test_pairs_meta_file: { type: "string", unit: "file", help: "pairs JSON to evaluate on" },
+  data_root: { type: "string", unit: "folder", help: "root of entries without a data_root" },
+  eval_mode: {
+    type: "string",
+    default: "pos_semipos",
+    choices: ["pos", "pos_semipos"],
+    help: "references that count as right",
+  },
+  gallery: {
+    type: "string",
+    default: "listed",
+    choices: ["listed", "folder"],
+    help: "references of the pairs file, or every picture of their folders",
+  },
+  same_map: { type: "boolean", help: "compare a query only with references of its own map" },
+  allow_outside_root: { type: "boolean", help: "accept pictures outside their data root" },
+} as const;
+
+/**
+ * Checks a side of the input.
+ *
+ * @throws {UsageError} If it is not made of whole patches.
+ */
+export function checkImgSize(imgSize: number, command: string): void {
+  if (imgSize % 16 !== 0) {
+    const [below, above] = [Math.floor(imgSize / 16) * 16, Math.ceil(imgSize / 16) * 16];
+    throw new UsageError(
+      `Cannot run ${command}: --img_size must be a multiple of 16, as ${below} or ${above}: ` +
+        `got ${imgSize}`,
+    );
+  }
+}
+
+/**
+ * Reads a pairs file; a path that is not absolute is looked for in the data root first.
+ *
+ * @throws {Error} If it cannot be read or holds something else.
+ */
+export async function readEntries(
+  file: string,
+  { dataRoot, allowOutsideRoot }: { dataRoot: string | null; allowOutsideRoot: boolean },
+): Promise<Entry[]> {
+  const inRoot = dataRoot !== null && !isAbsolute(file) ? join(dataRoot, file) : file;
+  const path = existsSync(inRoot) ? inRoot : file;
+  return parseEntries(await readPairsText(path), {
+    path,
+    allowOutsideRoot,
+    ...(dataRoot !== null && { dataRoot }),
+  });
+}
+
+/** f16 where a GPU has it: a CPU adapter computes f16 no faster, and less exactly. */
+export function choosePrecision(gpu: Gpu, precision: string): Precision {
+  if (precision === "f32" || precision === "f16") return precision;
+  return gpu.hasF16 && !gpu.isCpu ? "f16" : "f32";
+}

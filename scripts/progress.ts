@@ -1,0 +1,59 @@
+/** Where a {@linkcode Progress} is. */
+export interface ProgressState {
+  done: number;
+  total: number;
+  /** Work a second, such as `12.3 images/s`, and other words beside the bar. */
+  words: string[];
+}
+
+const WIDTH = 24;
+const LINE_MS = 10_000; // between lines where there is no terminal
+
+/**
+ * A progress bar on stderr: one line that rewrites itself on a terminal, and now and then a line
+ * where stderr goes to a file.
+ */
+export class Progress {
+  readonly #label: string;
+  readonly #start = performance.now();
+  readonly #isTerminal = Deno.stderr.isTerminal();
+  #lastLine = -Infinity;
+  #first: number | null = null;
+
+  constructor(label: string) {
+    this.#label = label;
+  }
+
+  /** Shows a state; the time left is estimated from the first one on. */
+  show({ done, total, words }: ProgressState): void {
+    this.#first ??= done;
+    const now = performance.now();
+    if (!this.#isTerminal && done < total && now - this.#lastLine < LINE_MS) return;
+    this.#lastLine = now;
+    const filled = Math.round(WIDTH * Math.min(1, done / Math.max(1, total)));
+    const bar = "█".repeat(filled) + "░".repeat(WIDTH - filled);
+    const progressed = done - this.#first;
+    const left = progressed > 0 && done < total
+      ? [`${duration((now - this.#start) / progressed * (total - done))} left`]
+      : [];
+    const line = [`${this.#label} ${bar} ${done}/${total}`, ...words, ...left].join("  ");
+    this.#write(this.#isTerminal ? `\r\x1b[K${line}` : `${line}\n`);
+  }
+
+  /** Ends the line on a terminal. */
+  end(): void {
+    if (this.#isTerminal) this.#write("\r\x1b[K");
+  }
+
+  #write(text: string): void {
+    Deno.stderr.writeSync(new TextEncoder().encode(text));
+  }
+}
+
+/** Milliseconds as `h:mm:ss` or `m:ss`. */
+export function duration(ms: number): string {
+  const seconds = Math.round(ms / 1000);
+  const [h, m, s] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];
+  const two = (n: number) => String(n).padStart(2, "0");
+  return h > 0 ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;
+}

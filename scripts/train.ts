@@ -1,0 +1,132 @@
+/**
+ * Trains LoRA adapters and a head on pairs of drone photos and reference pictures.
+ *
+ *     deno task train --train_pairs_meta_file train.json --test_pairs_meta_file test.json \
+ *       --data_root data --with_weight
+ *
+ * @module
+ */
+import { type PairMode, pairsOf } from "../data/pairs.ts";
+import { closeGpu, openGpu } from "../kernels/gpu.ts";
+import type { PoolMode } from "../kernels/pool.ts";
+import { type Checkpoint, loadCheckpoint } from "../model/checkpoint.ts";
+import { modelConfig } from "../model/config.ts";
+import { createEmbedder } from "../model/embedder.ts";
+import { backbonePath } from "../model/hub.ts";
+import { initialAdapter } from "../model/init.ts";
+import { createTrainer } from "../model/trainer.ts";
+import { loadBackbone } from "../model/weights.ts";
+import { parseFlags, runScript } from "./cli.ts";
+import { protocolOf } from "./evaluation.ts";
+import { choosePrecision, readEntries } from "./flags.ts";
+import { createRunFolder, findRun, RunFolder } from "./run_folder.ts";
+import {
+  augmentSettings,
+  checkSame,
+  checkTrainFlags,
+  TRAIN_FLAGS,
+  type TrainFlags,
+  withStored,
+} from "./train_flags.ts";
+import { runTraining } from "./training.ts";
+
+const COMMAND = { name: "train", summary: "trains LoRA adapters and a head on picture pairs" };
+const EVAL_IMAGES = 32; // at a time: as fast as more, and little memory beside the training's
+
+/** Runs the command. */
+export async function main(args: string[]): Promise<void> {
+  const { flags, checkpoint, path } = await readFlags(args);
+  checkTrainFlags(flags);
+  const reading = { dataRoot: flags.data_root, allowOutsideRoot: flags.allow_outside_root };
+  const entries = await readEntries(flags.train_pairs_meta_file, reading);
+  const pairs = pairsOf(entries, flags.train_mode as PairMode);
+  const test = flags.test_pairs_meta_file;
+  const protocol = test === null ? null : protocolOf(await readEntries(test, reading), flags);
+  const augment = await augmentSettings(flags);
+  const config = modelConfig(flags.model);
+  const backbone = await loadBackbone(await backbonePath(config, flags.weights), config);
+
+  const gpu = await openGpu();
+  try {
+    const adapter = checkpoint?.adapter ?? initialAdapter(config, {
+      rank: flags.lora_r,
+      alpha: flags.lora_alpha,
+      dropout: flags.lora_dropout,
+      targets: flags.lora_targets.split(","),
+      head: { hidden: flags.mlp_hidden, embedDim: flags.embed_dim },
+      seed: flags.seed,
+    });
+    const precision = choosePrecision(gpu, flags.precision);
+    const pool = flags.global_pool as PoolMode;
+    const trainer = await createTrainer(gpu, {
+      backbone,
+      adapter,
+      precision,
+      height: flags.img_size,
+      width: flags.img_size,
+      pool,
+      batchSize: flags.batch_size,
+      microBatch: flags.micro_batch,
+      checkpointing: flags.grad_checkpointing,
+      weightDecay: flags.weight_decay,
+      clipValue: flags.clip_grad,
+      clipNorm: flags.clip_grad_norm,
+      seed: flags.seed,
+    });
+    if (checkpoint) trainer.writeState(checkpoint.optimiser);
+    const { network, trainables } = trainer;
+    const { head } = adapter;
+    const embedder = protocol &&
+      await createEmbedder(gpu, { network, trainables, head, pool, images: EVAL_IMAGES });
+
+    const folder = path === null
+      ? createRunFolder(flags.model_path, config.name, new Date())
+      : new RunFolder(path);
+    try {
+      folder.note(`adapter: ${gpu.name}${gpu.isCpu ? " (software, slow)" : ""}, ${precision}`);
+      folder.note(`data: ${entries.length} entries, ${pairs.length} pairs`);
+      folder.note(
+        `trained: ${trainables.count.toLocaleString("en")} parameters, GPU memory: ` +
+          `${(gpu.memory.peak / 2 ** 20).toFixed(0)} MiB, run: ${folder.path}`,
+      );
+      const progress = checkpoint?.progress ?? null;
+      await runTraining({
+        gpu,
+        flags,
+        pairs,
+        entries,
+        protocol,
+        augment,
+        trainer,
+        embedder,
+        folder,
+        progress,
+      });
+    } finally {
+      folder.close();
+    }
+  } finally {
+    closeGpu(gpu);
+  }
+}
+
+/** Flags of the command line; of a resumed run, those that it was started with. */
+async function readFlags(
+  args: string[],
+): Promise<{ flags: TrainFlags; checkpoint: Checkpoint | null; path: string | null }> {
+  const isResumed = args.some((arg) => arg === "--resume" || arg.startsWith("--resume="));
+  if (!isResumed) {
+    return { flags: parseFlags(COMMAND, TRAIN_FLAGS, args), checkpoint: null, path: null };
+  }
+  const { train_pairs_meta_file: file } = TRAIN_FLAGS;
+  const lenient = { ...TRAIN_FLAGS, train_pairs_meta_file: { ...file, required: false } };
+  const { resume, model_path } = parseFlags(COMMAND, lenient, args);
+  const path = findRun(model_path, resume === "newest" ? "" : resume!);
+  const checkpoint = await loadCheckpoint(`${path}/last`);
+  const stored = checkpoint.progress.flags;
+  const flags = parseFlags(COMMAND, withStored(stored), args);
+  checkSame(flags, stored);
+  return { flags, checkpoint, path };
+}
+
+if (import.meta.main) await runScript(main);

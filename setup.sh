@@ -1,0 +1,52 @@
+#!/bin/sh
+# Brings a bare Debian or Ubuntu machine to where `deno task test` works: Deno, a Vulkan driver, and
+# the packages of deno.lock. Run it again whenever you like: it does only what is missing.
+set -eu
+cd "$(dirname "$0")"
+DENO_VERSION=2.9.6
+
+say() { echo "setup: $*"; }
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; elif command -v sudo >/dev/null; then sudo "$@"; else
+  say "need root for: $*"; exit 1; fi; }
+apt_install() {
+  command -v apt-get >/dev/null || { say "no apt-get here: install $* by hand"; exit 1; }
+  as_root apt-get update -qq
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+  say "installed $*"
+}
+deno_is_right() { [ "$(deno --version 2>/dev/null | sed -n 's/^deno \([0-9.]*\).*/\1/p')" = "$DENO_VERSION" ]; }
+
+# Deno: from npm where it is, else by Deno's own installer.
+PATH="$HOME/.deno/bin:$PATH"
+if deno_is_right; then
+  say "Deno $DENO_VERSION is there"
+elif command -v npm >/dev/null; then
+  npm install --silent --global "deno@$DENO_VERSION" || as_root npm install --silent --global "deno@$DENO_VERSION"
+  say "installed Deno $DENO_VERSION from npm"
+else
+  missing=""
+  for tool in curl unzip; do command -v $tool >/dev/null || missing="$missing $tool"; done
+  # shellcheck disable=SC2086 # two words are two packages
+  [ -z "$missing" ] || apt_install ca-certificates $missing
+  curl -fsSL https://deno.land/install.sh | sh -s -- -y "v$DENO_VERSION" >/dev/null
+  say "installed Deno $DENO_VERSION in $HOME/.deno/bin: add it to PATH"
+fi
+deno_is_right || { say "deno $DENO_VERSION did not install, found: $(deno --version 2>&1 | head -n 1)"; exit 1; }
+
+# A WebGPU adapter: the machine's own driver, else Mesa's software one.
+adapter() {
+  deno eval 'const a = await navigator.gpu.requestAdapter({ powerPreference: "high-performance" });
+    if (!a) Deno.exit(1); console.log(a.info.description);' 2>/dev/null
+}
+if name=$(adapter); then
+  say "adapter: $name"
+elif [ "$(uname)" = Linux ]; then
+  apt_install mesa-vulkan-drivers libvulkan1
+  name=$(adapter) || { say "no WebGPU adapter answers even with Mesa's software driver"; exit 1; }
+  say "adapter: $name"
+else
+  say "no WebGPU adapter answers: install a Metal, D3D12 or Vulkan driver"; exit 1
+fi
+
+deno install --quiet --frozen
+say "packages of deno.lock are there; ready"

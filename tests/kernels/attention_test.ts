@@ -1,0 +1,326 @@
+import assert from "node:assert/strict";
+import {
+  attention,
+  attentionBackward,
+  type AttentionBackwardInput,
+  attentionVariant,
+} from "../../kernels/attention.ts";
+import {
+  attentionBackwardCpu,
+  attentionCpu,
+  type AttentionShape,
+} from "../../kernels/attention_cpu.ts";
+import {
+  closeGpu,
+  createTensor,
+  type DType,
+  type Gpu,
+  openGpu,
+  readTensor,
+  uploadTensor,
+} from "../../kernels/gpu.ts";
+import { Plan, runOnce } from "../../kernels/plan.ts";
+import { assertClose, GPU_OFF, gpuTest, relativeL2, type Tolerance, uniform } from "../testing.ts";
+import { centralGradient, dot } from "./central.ts";
+import { guarded } from "./guarded.ts";
+
+const DIM = 64;
+const ROUND = 2 ** -24; // largest relative error of one f32 operation
+
+/** Angles unlike in every patch and dimension. */
+function shapeOf(batch: number, heads: number, tokens: number, prefix = 5): AttentionShape {
+  const angles = uniform(Math.max(0, tokens - prefix) * DIM / 2, 3);
+  const [cos, sin] = [Math.cos, Math.sin].map((f) => angles.map((x) => f(Math.PI * x)));
+  return { batch, heads, tokens, prefix, cos: cos!, sin: sin! };
+}
+
+interface Case {
+  shape: AttentionShape;
+  qkv: Float32Array;
+  dOut: Float32Array;
+  dtype: DType;
+  variant: "subgroup" | "tile";
+}
+
+/** Random queries, keys, values and gradients, exact in f16; queries and keys up to `scale`. */
+function caseOf(shape: AttentionShape, scale = 1): Pick<Case, "shape" | "qkv" | "dOut"> {
+  const channels = shape.heads * DIM;
+  const rows = shape.batch * shape.tokens;
+  const exact = (values: Float32Array) => new Float32Array(new Float16Array(values));
+  const qkv = uniform(rows * 3 * channels, 1).map((x, i) =>
+    i % (3 * channels) < 2 * channels ? scale * x : x
+  );
+  return { shape, qkv: exact(qkv), dOut: exact(uniform(rows * channels, 2)) };
+}
+
+function upload(gpu: Gpu, { shape, qkv, dOut, dtype, variant }: Case): AttentionBackwardInput {
+  const { batch, tokens, heads, prefix } = shape;
+  const channels = heads * DIM;
+  const table = [shape.cos.length / (DIM / 2), DIM / 2];
+  return {
+    qkv: uploadTensor(gpu, qkv, [batch, tokens, 3 * channels], dtype),
+    cos: uploadTensor(gpu, shape.cos, table),
+    sin: uploadTensor(gpu, shape.sin, table),
+    out: createTensor(gpu, [batch, tokens, channels], dtype),
+    lse: createTensor(gpu, [batch, heads, tokens]),
+    dOut: uploadTensor(gpu, dOut, [batch, tokens, channels], dtype),
+    delta: createTensor(gpu, [batch, heads, tokens]),
+    dQkv: createTensor(gpu, [batch, tokens, 3 * channels], dtype),
+    heads,
+    prefix,
+    variant,
+  };
+}
+
+async function run(gpu: Gpu, input: AttentionBackwardInput) {
+  await runOnce(gpu, (plan) => {
+    attention(plan, input);
+    attentionBackward(plan, input);
+  });
+  return {
+    out: await readTensor(gpu, input.out),
+    lse: await readTensor(gpu, input.lse),
+    dQkv: await readTensor(gpu, input.dQkv),
+  };
+}
+
+/** Queries, keys or values of a `(rows, 3, channels)` tensor. */
+function partOf(qkv: ArrayLike<number>, part: number, channels: number): number[] {
+  return Array.from(qkv).filter((_, i) => Math.floor(i / channels) % 3 === part);
+}
+
+/**
+ * Worst errors in f32, in roundings.
+ *
+ * A score is a sum of 64 products of turned numbers, none above W in absolute sum (W: largest
+ * |q| |k| / 8): 34 roundings of the sum and 9 of the turns. So p errs, relatively, by that of its
+ * score and of the maximum, by exp (3 + 2 |x| ulp in WGSL, |x| <= 2 W), and by exp and a product
+ * for each rescaling, one in four keys. Sums over keys add 3 roundings a key.
+ */
+function errors({ shape: { tokens, heads }, qkv }: Case) {
+  const channels = heads * DIM;
+  const norms = [0, 1].map((part) => {
+    const values = partOf(qkv, part, channels);
+    let most = 0;
+    for (let i = 0; i < values.length; i += DIM) {
+      most = Math.max(most, Math.hypot(...values.slice(i, i + DIM)));
+    }
+    return most;
+  });
+  const W = norms[0]! * norms[1]! / 8;
+  const score = 48 * W;
+  const p = 2 * score + 10 * W + 8 + 2 * tokens;
+  return {
+    out: (2 * p + 3 * tokens + 8) * ROUND, // of a value, at most 1
+    lse: (score + p + tokens + W + 32) * ROUND, // log errs by 3 ulp of a number below 8
+    // dS = p (dP - delta): a random difference is about 1/8 of |dOut| |v|, of which its two sums
+    // err by 34 roundings each. Relative L2, in which independent errors do not add up.
+    gradient: (p + 8 * 2 * 34 + 3 * tokens) * ROUND,
+  };
+}
+
+/** Rounding of a result to f16, 2^-11 of it, or half of the least positive number. */
+function stored(atol: number, dtype: DType): Tolerance {
+  return dtype === "f16" ? { atol: atol + 2 ** -25, rtol: 2 ** -11 } : { atol, rtol: 0 };
+}
+
+async function checkCase(gpu: Gpu, input: Case): Promise<{ lse: Float64Array }> {
+  const { shape, qkv, dOut, dtype } = input;
+  const channels = shape.heads * DIM;
+  const actual = await run(gpu, upload(gpu, input));
+  const expected = attentionCpu(qkv, shape);
+  const allowed = errors(input);
+  assertClose(actual.out, expected.out, stored(allowed.out, dtype));
+  assertClose(actual.lse, expected.lse, { atol: allowed.lse, rtol: 0 });
+  const dQkv = attentionBackwardCpu(qkv, dOut, shape);
+  // In f16 the output that makes delta is rounded, and so is the result: 2^-11 each.
+  const most = allowed.gradient + (dtype === "f16" ? 2 ** -10 : 0);
+  for (const [part, name] of ["query", "key", "value"].entries()) {
+    const gradient = partOf(dQkv, part, channels);
+    if (shape.tokens === 1 && part < 2) {
+      // One key: p is 1 whatever the score. dP and delta differ by their roundings, 34 of a sum
+      // of 64 products below 1, and delta by that of `out`; then times a key below 1, over 8.
+      const atol = 64 * (2 * 34 * ROUND + (dtype === "f16" ? 2 ** -11 : 8 * ROUND)) / 8;
+      assertClose(partOf(actual.dQkv, part, channels), gradient, { atol, rtol: 0 });
+    } else {
+      const error = relativeL2(partOf(actual.dQkv, part, channels), gradient);
+      assert(error <= most, `gradient of ${name}: relative L2 ${error}, at most ${most}`);
+    }
+  }
+  return expected;
+}
+
+/** The variants a device can run. */
+function variantsOf(gpu: Gpu): ("subgroup" | "tile")[] {
+  return attentionVariant(gpu) === "subgroup" ? ["subgroup", "tile"] : ["tile"];
+}
+
+// Keys pass four at a time, 16 in a tile; a workgroup owns 16, 32 or 64 rows; 5 tokens are prefix.
+// Every new number of tokens or heads costs seconds of compilation: f16 has two.
+for (
+  const [batch, heads, tokens, dtypes] of [
+    [2, 3, 1, ["f32"]],
+    [2, 2, 5, ["f32"]],
+    [2, 2, 6, ["f32"]],
+    [3, 1, 7, ["f32", "f16"]],
+    [2, 2, 29, ["f32", "f16"]],
+    [1, 2, 64, ["f32"]],
+    [2, 1, 65, ["f32"]],
+    [1, 2, 70, ["f32"]],
+    [1, 2, 201, ["f32"]],
+  ] as const
+) {
+  for (const dtype of dtypes) {
+    gpuTest(
+      `attention() and attentionBackward() match the oracle at (${batch}, ${heads}, ${tokens}) in ${dtype}`,
+      async (gpu) => {
+        if (dtype === "f16" && !gpu.hasF16) return;
+        for (const variant of variantsOf(gpu)) {
+          await checkCase(gpu, { ...caseOf(shapeOf(batch, heads, tokens)), dtype, variant });
+        }
+      },
+    );
+  }
+}
+
+for (const [scale, reached] of [[12, 100], [32, 1000]] as const) {
+  gpuTest(`attention() and attentionBackward() stand scores above ${reached}`, async (gpu) => {
+    for (const variant of variantsOf(gpu)) {
+      const input = { ...caseOf(shapeOf(1, 2, 29), scale), dtype: "f32", variant } as const;
+      const { lse } = await checkCase(gpu, input);
+      assert(Math.max(...lse) > reached);
+    }
+  });
+}
+
+gpuTest("attention() and attentionBackward() average when all rows are equal", async (gpu) => {
+  const [heads, tokens] = [2, 29];
+  const channels = heads * DIM;
+  const shape = shapeOf(1, heads, tokens);
+  shape.cos.fill(1);
+  shape.sin.fill(0);
+  const { dOut } = caseOf(shape);
+  const ones = new Float64Array(tokens * channels).fill(1);
+  for (const variant of variantsOf(gpu)) {
+    for (const scale of [0, 1]) {
+      const row = uniform(3 * channels, 1).map((x) => scale * x);
+      const qkv = new Float32Array(tokens * 3 * channels).map((_, i) => row[i % row.length]!);
+      const input: Case = { shape, qkv, dOut, dtype: "f32", variant };
+      const { out, lse, dQkv } = await run(gpu, upload(gpu, input));
+      const allowed = errors(input);
+      const values = ones.map((_, i) => row[2 * channels + i % channels]!);
+      assertClose(out, values, { atol: allowed.out, rtol: 0 });
+      const scores = [0, DIM].map((start) => {
+        const [q, k] = [row.subarray(start), row.subarray(channels + start)];
+        return dot(q.subarray(0, DIM), k) / 8;
+      });
+      const expectedLse = lse.map((_, i) => scores[Math.floor(i / tokens)]! + Math.log(tokens));
+      assertClose(lse, expectedLse, { atol: allowed.lse, rtol: 0 });
+      // dP - delta is 0: two sums of 64 products below 1, one of them with the errors of `out`,
+      // times keys below 1, over 8. A key sums this over the queries.
+      const atol = 64 * (2 * 34 * ROUND + allowed.out) / 8;
+      const none = ones.map(() => 0);
+      assertClose(partOf(dQkv, 0, channels), none, { atol, rtol: 0 });
+      assertClose(partOf(dQkv, 1, channels), none, { atol: tokens * atol, rtol: 0 });
+      const mean = ones.map((_, i) => {
+        const column = dOut.filter((_, j) => j % channels === i % channels);
+        return dot(column, ones) / tokens;
+      });
+      assertClose(partOf(dQkv, 2, channels), mean, { atol: tokens * allowed.out, rtol: 0 });
+    }
+  }
+});
+
+gpuTest("attention() and attentionBackward() write nothing past the end", async (gpu) => {
+  for (const variant of variantsOf(gpu)) {
+    const input = upload(gpu, { ...caseOf(shapeOf(1, 1, 7)), dtype: "f32", variant });
+    const names = ["out", "lse", "delta", "dQkv"] as const;
+    const guards = names.map((name) => guarded(gpu, input[name].shape, "f32"));
+    names.forEach((name, i) => input[name] = guards[i]!.view);
+    await run(gpu, input);
+    for (const guard of guards) await guard.check();
+  }
+});
+
+Deno.test({
+  name: "attention() does without subgroups where there are none",
+  ignore: GPU_OFF,
+  fn: async () => {
+    const gpu = await openGpu({ subgroups: false });
+    try {
+      assert.equal(attentionVariant(gpu), "tile");
+      const input = { ...caseOf(shapeOf(1, 2, 29)), dtype: "f32", variant: "tile" } as const;
+      const { variant: _, ...auto } = upload(gpu, input);
+      const { out } = await run(gpu, auto);
+      const expected = attentionCpu(input.qkv, input.shape).out;
+      assertClose(out, expected, { atol: errors(input).out, rtol: 0 });
+    } finally {
+      closeGpu(gpu);
+    }
+  },
+});
+
+gpuTest("attention() and attentionBackward() refuse tensors that do not fit", async (gpu) => {
+  const input = upload(gpu, { ...caseOf(shapeOf(2, 2, 7)), dtype: "f32", variant: "tile" });
+  const plan = new Plan(gpu);
+  const wrong = createTensor(gpu, [2, 7, 2]);
+  const half = createTensor(gpu, [2, 7, 128], "f16");
+  const refused = (change: Partial<AttentionBackwardInput>, error: new () => Error) => {
+    assert.throws(() => attentionBackward(plan, { ...input, ...change }), error);
+  };
+  for (const name of ["qkv", "cos", "sin", "out", "lse"] as const) {
+    assert.throws(() => attention(plan, { ...input, [name]: wrong }), RangeError, name);
+    refused({ [name]: wrong }, RangeError);
+  }
+  for (const name of ["dOut", "delta", "dQkv"] as const) refused({ [name]: wrong }, RangeError);
+  refused({ heads: 3 }, RangeError);
+  refused({ prefix: 4 }, RangeError);
+  refused({ dOut: half }, TypeError);
+  assert.throws(
+    () => attention(plan, { ...input, out: half }),
+    new TypeError("Cannot run attention: out is (2,7,128) f16, it must be (2,7,128) f32"),
+  );
+  await plan.ready();
+});
+
+Deno.test("attentionCpu() weighs two values by the logistic function of their scores", () => {
+  // One head, two tokens without place: q = (1, 0, ...), k = (8 x, 0, ...), v = +1 and -1.
+  const x = 0.7;
+  const qkv = new Float64Array(2 * 3 * DIM);
+  for (const [token, key, value] of [[0, 8 * x, 1], [1, 0, -1]] as const) {
+    const start = token * 3 * DIM;
+    qkv[start] = 1;
+    qkv[start + DIM] = key;
+    qkv.fill(value, start + 2 * DIM, start + 3 * DIM);
+  }
+  const { out, lse } = attentionCpu(qkv, shapeOf(1, 1, 2));
+  assertClose(out, out.map(() => Math.tanh(x / 2)), { atol: 1e-15, rtol: 0 });
+  assertClose(lse, lse.map(() => Math.log(Math.exp(x) + 1)), { atol: 1e-15, rtol: 0 });
+});
+
+Deno.test("attentionCpu() turns queries and keys, by place, and not the prefix", () => {
+  // Patches turned by the same quarter of a circle keep their products; with the prefix, where
+  // nothing is turned, dimension d of one side meets d + 32 of the other.
+  const shape = shapeOf(1, 1, 3, 1);
+  shape.cos.fill(0);
+  shape.sin.fill(1);
+  const qkv = new Float64Array(3 * 3 * DIM);
+  for (const token of [0, 1, 2]) {
+    qkv[token * 3 * DIM + 2] = 8; // query
+    qkv[token * 3 * DIM + DIM + 2] = token === 0 ? 0 : 1; // key
+    qkv[token * 3 * DIM + DIM + 34] = token === 0 ? 1 : 0;
+  }
+  // Token 0: key (.., 1 at 34); patches: queries 8 at 34, keys 1 at 34.
+  const { lse } = attentionCpu(qkv, shape);
+  const sum = (...scores: number[]) =>
+    Math.log(scores.reduce((total, score) => total + Math.exp(score), 0));
+  assertClose(lse, [sum(0, 0, 0), sum(1, 1, 1), sum(1, 1, 1)], { atol: 1e-15, rtol: 0 });
+});
+
+Deno.test("attentionBackwardCpu() is the gradient of attentionCpu()", () => {
+  const shape = shapeOf(1, 2, 4, 2);
+  const { qkv, dOut } = caseOf(shape, 2);
+  const numeric = centralGradient((x) => dot(attentionCpu(x, shape).out, dOut), qkv);
+  // f64 rounding of a loss below 512 over the step: 512 * 2^-53 / 1e-5.
+  assertClose(attentionBackwardCpu(qkv, dOut, shape), numeric, { atol: 1e-8, rtol: 1e-6 });
+});

@@ -1,0 +1,135 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { recoverFolder, writeFileAtomic, writeFolderAtomic } from "../../model/files.ts";
+
+/** Registers a test with an empty folder of its own. */
+function folderTest(name: string, fn: (folder: string) => Promise<void>): void {
+  Deno.test(name, async () => {
+    const folder = await Deno.makeTempDir();
+    try {
+      await fn(folder);
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  });
+}
+
+/** Names and texts of all files under a folder. */
+async function contents(folder: string): Promise<Record<string, string>> {
+  const found: Record<string, string> = {};
+  for await (const { name, isDirectory } of Deno.readDir(folder)) {
+    const path = join(folder, name);
+    if (!isDirectory) found[name] = await Deno.readTextFile(path);
+    else {
+      found[`${name}/`] = "";
+      for (const [inner, text] of Object.entries(await contents(path))) {
+        found[`${name}/${inner}`] = text;
+      }
+    }
+  }
+  return found;
+}
+
+async function makeFolder(path: string, content: string): Promise<void> {
+  await Deno.mkdir(path);
+  await Deno.writeTextFile(join(path, "a"), content);
+}
+
+folderTest("writeFileAtomic() replaces a file and leaves nothing else", async (folder) => {
+  const path = join(folder, "f");
+  await writeFileAtomic(path, "é");
+  await writeFileAtomic(path, Uint8Array.of(0x6F, 0x6B));
+  assert.deepEqual(await contents(folder), { f: "ok" });
+});
+
+folderTest("writeFileAtomic() leaves the old file and no other when it fails", async (folder) => {
+  const path = join(folder, "f");
+  await makeFolder(path, "old"); // a file cannot replace a folder
+  await assert.rejects(writeFileAtomic(path, "new"), (error: Error) => {
+    return error.message.startsWith(`Cannot write ${path}: `);
+  });
+  assert.deepEqual(await contents(folder), { "f/": "", "f/a": "old" });
+});
+
+folderTest(
+  "writeFileAtomic() removes what a killed process left, and nothing else",
+  async (folder) => {
+    const old = new Date(Date.now() - 2 * 3_600_000);
+    for (const name of ["f.0a.tmp", "g.0a.tmp", "f.1b.tmp", "f.txt"]) {
+      await Deno.writeTextFile(join(folder, name), name);
+      if (name !== "f.1b.tmp") await Deno.utime(join(folder, name), old, old);
+    }
+    await writeFileAtomic(join(folder, "f"), "new");
+    assert.deepEqual(
+      Object.keys(await contents(folder)).sort(),
+      ["f", "f.1b.tmp", "f.txt", "g.0a.tmp"],
+    );
+  },
+);
+
+folderTest("writeFileAtomic() names a folder that is missing", async (folder) => {
+  const path = join(folder, "no", "f");
+  await assert.rejects(writeFileAtomic(path, ""), {
+    name: "NotFound",
+    message: `Cannot write ${path}: there is no folder ${join(folder, "no")}`,
+  });
+});
+
+folderTest("writeFileAtomic() keeps one of two files written at the same time", async (folder) => {
+  const path = join(folder, "f");
+  const texts = ["a", "b"].map((letter) => letter.repeat(100_000));
+  await Promise.all(texts.map((text) => writeFileAtomic(path, text)));
+  const { f, ...others } = await contents(folder);
+  assert.ok(texts.includes(f!));
+  assert.deepEqual(others, {});
+});
+
+folderTest("writeFolderAtomic() replaces a folder with all its files", async (folder) => {
+  const path = join(folder, "last");
+  await writeFolderAtomic(path, new Map([["a", "1"], ["b", "2"]]));
+  await writeFolderAtomic(path, new Map<string, string | Uint8Array>([["a", Uint8Array.of(0x33)]]));
+  assert.deepEqual(await contents(folder), { "last/": "", "last/a": "3" });
+});
+
+folderTest("writeFolderAtomic() makes the folders above", async (folder) => {
+  await writeFolderAtomic(join(folder, "run", "last"), new Map([["a", "1"]]));
+  assert.deepEqual(await contents(join(folder, "run")), { "last/": "", "last/a": "1" });
+});
+
+folderTest("writeFolderAtomic() leaves the old folder when a file fails", async (folder) => {
+  const path = join(folder, "last");
+  await makeFolder(path, "old");
+  const files = new Map([["a", "new"], ["no/such", "new"]]);
+  await assert.rejects(writeFolderAtomic(path, files), (error: Error) => {
+    return error.message.startsWith(`Cannot write ${path}: `);
+  });
+  assert.deepEqual(await contents(folder), { "last/": "", "last/a": "old" });
+});
+
+folderTest("writeFolderAtomic() keeps the old folder if it fails after a kill", async (folder) => {
+  const path = join(folder, "last");
+  await makeFolder(`${path}.old`, "old"); // killed between the renames
+  await assert.rejects(writeFolderAtomic(path, new Map([["no/such", "new"]])));
+  assert.deepEqual(await contents(folder), { "last/": "", "last/a": "old" });
+});
+
+// What kill -9 leaves at each of the steps that writeFolderAtomic() documents.
+const killed: [when: string, left: Record<string, string>, recovered: Record<string, string>][] = [
+  ["while writing the first", { "last.new": "half" }, {}],
+  ["while writing the second", { last: "old", "last.new": "half" }, { last: "old" }],
+  ["between the renames", { "last.new": "new", "last.old": "old" }, { last: "old" }],
+  ["after the renames", { last: "new", "last.old": "old" }, { last: "new" }],
+];
+for (const [when, left, recovered] of killed) {
+  folderTest(`recoverFolder() finds a whole folder after a kill ${when}`, async (folder) => {
+    for (const [name, text] of Object.entries(left)) await makeFolder(join(folder, name), text);
+    await recoverFolder(join(folder, "last"));
+    assert.equal((await contents(folder))["last/a"], recovered["last"]);
+  });
+
+  folderTest(`writeFolderAtomic() cleans up after a kill ${when}`, async (folder) => {
+    for (const [name, text] of Object.entries(left)) await makeFolder(join(folder, name), text);
+    await writeFolderAtomic(join(folder, "last"), new Map([["a", "next"]]));
+    assert.deepEqual(await contents(folder), { "last/": "", "last/a": "next" });
+  });
+}
