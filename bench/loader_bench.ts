@@ -71,7 +71,7 @@ function wholeFirst(decoder: Decoder): Decoder {
   };
 }
 
-const jpegs = await Promise.all([makeJpeg(1), makeJpeg(2)]);
+const jpegs = [await makeJpeg(1), await makeJpeg(2)];
 const jpegOf = (i: number) => jpegs[i % jpegs.length]!;
 const megabytes = (jpegs[0]!.length / 1e6).toFixed(1);
 console.log(`# ${WIDTH} x ${HEIGHT} JPEG of ${megabytes} MB -> ${SIZE} x ${SIZE}`);
@@ -95,6 +95,7 @@ async function measureLoader(): Promise<void> {
     ...{ pairs, imgSize: SIZE, numWorkers: WORKERS, seed: 1, augment: AUGMENT_DEFAULTS },
     onWarning: console.error,
   });
+  const before = Deno.memoryUsage().rss;
   let peak = 0;
   const watch = setInterval(() => peak = Math.max(peak, Deno.memoryUsage().rss), 20);
   try {
@@ -102,9 +103,10 @@ async function measureLoader(): Promise<void> {
     const start = performance.now();
     for await (const _ of loader.batches(0, new Array(BATCHES).fill(batch)));
     const rate = 2 * BATCH * BATCHES / (performance.now() - start) * 1000;
+    const [most, least] = [peak, before].map((bytes) => `${(bytes / 2 ** 20).toFixed(0)} MiB`);
     console.log(
       `# loader: ${WORKERS} workers, batches of ${BATCH} pairs, ${rate.toFixed(0)} pictures/s on ` +
-        `${navigator.hardwareConcurrency} cores, at most ${(peak / 2 ** 20).toFixed(0)} MiB`,
+        `${navigator.hardwareConcurrency} cores, process at most ${most}, ${least} before`,
     );
   } finally {
     clearInterval(watch);

@@ -106,7 +106,7 @@ export function createPairLoader(options: PairLoaderOptions): PairLoader {
 
 /** Pictures in a row. */
 export interface PictureBatch {
-  /** (batchSize, size, size, 3) u8 RGB, of which the first `count` count. The next batch overwrites it. */
+  /** (batchSize, size, size, 3) u8 RGB, whatever is past `count`. The next batch overwrites it. */
   pixels: Pixels;
   /** `batchSize`, or less in the last batch. */
   count: number;

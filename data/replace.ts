@@ -70,7 +70,7 @@ export class Replacer {
       const index = integer(0, this.#pairs.length - 1, random);
       const { query, reference } = this.#pairs[index]!;
       if ([query, reference].some((picture) => this.bad.includes(picturePath(picture)))) continue;
-      if ( others.some((other) => this.#shareGround(index, other))) continue;
+      if (draw < PATIENCE && others.some((other) => this.#shareGround(index, other))) continue;
       yield index;
     }
   }

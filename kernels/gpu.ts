@@ -5,14 +5,20 @@
  * @module
  */
 
+import { openDawn } from "./dawn.ts";
+
 /** Type of the elements of a {@linkcode Tensor}. */
 export type DType = "f32" | "f16" | "u32" | "u8";
 
 const BYTES: Record<DType, number> = { f32: 4, f16: 2, u32: 4, u8: 1 };
 
+/** Whose WebGPU runs the kernels: Deno's, or Dawn's (Chromium's). */
+export type Host = "deno" | "dawn";
+
 /** An open device. Close it with {@linkcode closeGpu}. */
 export interface Gpu {
   readonly device: GPUDevice;
+  readonly host: Host;
   /** Adapter name, as printed in logs and benchmarks. */
   readonly name: string;
   /** True for a software adapter, such as Mesa's llvmpipe. */
@@ -31,8 +37,10 @@ export interface Gpu {
   readonly noneWritten: Tensor;
   /** Bytes of all live tensors, and the most there ever were. */
   memory: { current: number; peak: number };
-  /** The first error that no caller has seen yet. */
+  /** The first error that the device reported: nothing it computes can be trusted after one. */
   failure: Error | null;
+  /** Entry point of the host, which must outlive the device. */
+  readonly api: GPU;
 }
 
 /** A row-major array in GPU memory, whole or a view. Whoever creates it destroys it. */
@@ -48,6 +56,8 @@ export interface Tensor {
 export interface OpenOptions {
   /** Ask for subgroup operations (default true); false tests the kernels that do without. */
   subgroups?: boolean;
+  /** By default Dawn where the environment says `GPU=dawn`, else Deno. */
+  host?: Host;
 }
 
 /**
@@ -56,10 +66,13 @@ export interface OpenOptions {
  * @returns The device. A software adapter is taken when there is no other: `isCpu` says so.
  * @throws {Error} If no adapter answers.
  */
-export async function openGpu({ subgroups = true }: OpenOptions = {}): Promise<Gpu> {
+export async function openGpu(
+  { subgroups = true, host = environment("GPU") === "dawn" ? "dawn" : "deno" }: OpenOptions = {},
+): Promise<Gpu> {
   quietLoader();
-  const adapter = await navigator.gpu?.requestAdapter({ powerPreference: "high-performance" });
-  if (!adapter) {
+  const api = host === "dawn" ? await openDawn() : navigator.gpu;
+  const adapter = await api?.requestAdapter({ powerPreference: "high-performance" });
+  if (!api || !adapter) {
     throw new Error(
       "Cannot open a GPU: no WebGPU adapter answered, install a Vulkan driver " +
         "(mesa-vulkan-drivers for a CPU adapter) and check it with `vulkaninfo --summary`",
@@ -91,6 +104,8 @@ export async function openGpu({ subgroups = true }: OpenOptions = {}): Promise<G
 
   const gpu: Gpu = {
     device,
+    host,
+    api,
     name: info.description || info.device || "unnamed adapter",
     isCpu: info.isFallbackAdapter,
     hasF16: device.features.has("shader-f16"),
@@ -114,8 +129,13 @@ export async function openGpu({ subgroups = true }: OpenOptions = {}): Promise<G
 /** The loader's OpenGL part complains on stderr, once a device, when this variable is missing. */
 function quietLoader(): void {
   const variable = "XDG_RUNTIME_DIR";
+  if (environment(variable) === undefined) Deno.env.set(variable, "/tmp");
+}
+
+/** A variable of the environment, null where we may not look. */
+function environment(variable: string): string | undefined | null {
   const { state } = Deno.permissions.querySync({ name: "env", variable });
-  if (state === "granted" && Deno.env.get(variable) === undefined) Deno.env.set(variable, "/tmp");
+  return state === "granted" ? Deno.env.get(variable) : null;
 }
 
 function placeholder(device: GPUDevice): Tensor {
@@ -204,8 +224,12 @@ export function viewTensor(
 /** Host arrays a tensor is written from. */
 export type HostArray = Float32Array | Float16Array | Uint32Array | Uint8Array;
 
+const ARRAYS = { f32: Float32Array, f16: Float16Array, u32: Uint32Array, u8: Uint8Array };
+
 /**
  * Copies host values over the start of a tensor. f32 values are rounded for an f16 tensor.
+ *
+ * Copies are multiples of 4 bytes: where u8 or f16 values end inside one, its rest becomes zero.
  *
  * @throws {RangeError} If there are more values than the tensor holds.
  * @throws {TypeError} If the array does not have the tensor's type.
@@ -220,11 +244,11 @@ export function writeTensor(gpu: Gpu, tensor: Tensor, values: HostArray): void {
   const data = tensor.dtype === "f16" && values instanceof Float32Array
     ? new Float16Array(values)
     : values;
-  if (data.BYTES_PER_ELEMENT !== BYTES[tensor.dtype]) {
+  if (!(data instanceof ARRAYS[tensor.dtype])) {
     throw new TypeError(`Cannot write ${data.constructor.name} to a ${tensor.dtype} tensor`);
   }
   const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-  const whole = bytes.byteLength & ~3; // writeBuffer takes multiples of 4
+  const whole = bytes.byteLength - bytes.byteLength % 4;
   const { queue } = gpu.device;
   if (whole > 0) {
     queue.writeBuffer(tensor.buffer, tensor.offset, bytes as Uint8Array<ArrayBuffer>, 0, whole);
@@ -274,7 +298,8 @@ export function decodeElements(bytes: ArrayBuffer, { shape, dtype }: Tensor): Fl
 }
 
 /**
- * Copies a tensor back to the host as numbers; waits for everything queued before it.
+ * Copies a tensor back to the host as f32, which u32 values above 2²⁴ are rounded to; waits for
+ * everything queued before it.
  *
  * @throws {Error} If the device reported an error.
  */

@@ -1,6 +1,6 @@
 // Statistics of all gradients, one partial result a workgroup, joined by scaler.wgsl:
 //
-//   partials[g] = (max |u|, sum u^2, 1 if a gradient is not finite else 0, 0),  u = gradient / scale
+//   partials[g] = (max |u|, sum u^2, 1 if a gradient is not finite, 0),  u = gradient / scale
 //
 //   gradients  (SIZE)         f32  multiplied by the loss scale
 //   partials   (GROUPS) vec4  f32  over the finite gradients that workgroup g passes over

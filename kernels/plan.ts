@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { byteSize, checkGpu, type DType, type Gpu, sizeOf, type Tensor } from "./gpu.ts";
+import { byteSize, checkGpu, type DType, type Gpu, type Host, sizeOf, type Tensor } from "./gpu.ts";
 
 /** What one dispatch binds and runs. */
 export interface KernelRun {
@@ -72,7 +72,7 @@ interface Dispatch {
 }
 
 /** The source a run compiles: aliases replaced, includes and directives in front. */
-export function wgslOf({ label, code, include = [], types = {} }: KernelRun): string {
+export function wgslOf({ label, code, include = [], types = {} }: KernelRun, host: Host): string {
   let body = [...include, code].join("\n");
   let usesF16 = false;
   for (const [name, dtype] of Object.entries(types)) {
@@ -81,14 +81,16 @@ export function wgslOf({ label, code, include = [], types = {} }: KernelRun): st
     body = body.replace(line, `alias ${name} = ${dtype};`);
     usesF16 ||= dtype === "f16";
   }
-  return (usesF16 ? "enable f16;\n" : "") + body;
+  // naga knows subgroup operations but not the line that Tint wants before them.
+  const usesSubgroups = host === "dawn" && /\bsubgroup[A-Z]/.test(body);
+  return (usesF16 ? "enable f16;\n" : "") + (usesSubgroups ? "enable subgroups;\n" : "") + body;
 }
 
 /** Kernels over fixed tensors, in order. */
 export class Plan {
   readonly #gpu: Gpu;
   readonly #commands: (Dispatch | Copy)[] = [];
-  readonly #checks: Promise<void>[] = [];
+  readonly #checks: { label: string; error: Promise<GPUError | null> }[] = [];
 
   constructor(gpu: Gpu) {
     this.#gpu = gpu;
@@ -114,8 +116,18 @@ export class Plan {
       );
     }
     device.pushErrorScope("validation");
-    const pipeline = this.#pipeline(run);
-    const bindGroup = device.createBindGroup({
+    try {
+      const pipeline = this.#pipeline(run);
+      const bindGroup = this.#bindGroup(pipeline, tensors);
+      const { flops = 0, bytes = this.#bytesOf(tensors) } = run;
+      this.#commands.push({ label, pipeline, bindGroup, groups, flops, bytes });
+    } finally { // a scope left open would swallow every later error
+      this.#checks.push({ label, error: device.popErrorScope() });
+    }
+  }
+
+  #bindGroup(pipeline: GPUComputePipeline, tensors: readonly Tensor[]): GPUBindGroup {
+    return this.#gpu.device.createBindGroup({
       layout: pipeline.getBindGroupLayout(0),
       entries: tensors.map((tensor, binding) => ({
         binding,
@@ -130,23 +142,12 @@ export class Plan {
         },
       })),
     });
-    this.#checks.push(
-      device.popErrorScope().then((error) => {
-        if (error) throw new SyntaxError(`Cannot compile kernel "${label}": ${error.message}`);
-      }),
-    );
-    this.#commands.push({
-      label,
-      pipeline,
-      bindGroup,
-      groups,
-      flops: run.flops ?? 0,
-      bytes: run.bytes ??
-        tensors.reduce(
-          (sum, tensor) => sum + (tensor === this.#gpu.none ? 0 : byteSize(tensor)),
-          0,
-        ),
-    });
+  }
+
+  #bytesOf(tensors: readonly Tensor[]): number {
+    const { none, noneWritten } = this.#gpu;
+    return tensors.filter((tensor) => tensor !== none && tensor !== noneWritten)
+      .reduce((sum, tensor) => sum + byteSize(tensor), 0);
   }
 
   /**
@@ -164,9 +165,11 @@ export class Plan {
       size: count * bytes,
     };
     const { fromOffset, toOffset, size } = command;
+    const isInside = (start: number, { shape }: Tensor) =>
+      start >= 0 && count >= 0 && start + count <= sizeOf(shape);
     if (
-      from.dtype !== to.dtype || (fromOffset | toOffset | size) % 4 !== 0 ||
-      fromStart + count > sizeOf(from.shape) || toStart + count > sizeOf(to.shape)
+      from.dtype !== to.dtype || [fromOffset, toOffset, size].some((n) => n % 4 !== 0) ||
+      !isInside(fromStart, from) || !isInside(toStart, to)
     ) {
       throw new RangeError(
         `Cannot copy ${count} elements from ${fromStart} of (${from.shape}) ${from.dtype} ` +
@@ -178,7 +181,7 @@ export class Plan {
 
   #pipeline(run: KernelRun): GPUComputePipeline {
     const { device, pipelines } = this.#gpu;
-    const code = wgslOf(run);
+    const code = wgslOf(run, this.#gpu.host);
     const key = JSON.stringify(run.constants ?? {}) + code;
     let pipeline = pipelines.get(key);
     if (pipeline === undefined) {
@@ -202,7 +205,10 @@ export class Plan {
    * @throws {SyntaxError} If a kernel does not compile or a binding does not fit.
    */
   async ready(): Promise<void> {
-    await Promise.all(this.#checks.splice(0));
+    for (const { label, error } of this.#checks.splice(0)) {
+      const found = await error;
+      if (found) throw new SyntaxError(`Cannot compile kernel "${label}": ${found.message}`);
+    }
   }
 
   /** Encodes all kernels and copies. */

@@ -55,7 +55,11 @@ export class Sites {
    * @throws {RangeError} If the table is full.
    */
   add(stream: number, first: number): Tensor {
-    const start = SLOT * this.#used++;
+    const start = SLOT * this.#used;
+    if (start >= this.#values.length) {
+      throw new RangeError(`Cannot add a site: all ${this.#used} slots of the table are taken`);
+    }
+    this.#used++;
     this.#values.set([0, 0, stream, first], start);
     return viewTensor(this.#gpu, this.#table, { start, shape: [4] });
   }

@@ -4,8 +4,8 @@
 //   chunk.first, chunk.count       u32  index of its first reference, and how many it has
 //   top_scores   (QUERIES, K)      f32  best first; LOWEST before the first chunk
 //   top_indices  (QUERIES, K)      u32
-//   bad          (QUERIES)         u32  1 + the least index of a reference whose score is not finite;
-//                                       0 before the first chunk
+//   bad          (QUERIES)         u32  1 + least index of a reference whose score is not finite;
+//                                       0 if there is none, and before the first chunk
 //
 // Chunks come in ascending order, so of equal scores the lower index stays first.
 
@@ -22,6 +22,11 @@ struct Chunk { first: u32, count: u32 }
 @group(0) @binding(3) var<storage, read_write> top_indices: array<u32>;
 @group(0) @binding(4) var<storage, read_write> bad: array<u32>;
 
+// By its bits: compilers may assume that no value is NaN or infinite.
+fn is_finite(x: f32) -> bool {
+  return (bitcast<u32>(x) & 0x7f800000) != 0x7f800000;
+}
+
 @compute @workgroup_size(LANES)
 fn main(@builtin(global_invocation_id) id: vec3u) {
   let query = id.x;
@@ -30,11 +35,15 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let last = best + K - 1;
   var worst = top_scores[last];
   for (var r = 0u; r < chunk.count; r++) {
-    let score = scores[r * QUERIES + query];
-    // By its bits: compilers may assume that no value is NaN.
-    let is_bad = (bitcast<u32>(score) & 0x7f800000) == 0x7f800000;
-    if (is_bad && bad[query] == 0) { bad[query] = 1 + chunk.first + r; }
-    if (score > worst) {
+    // Most scores are passed over in this short loop.
+    var score = scores[r * QUERIES + query];
+    while (is_finite(score) && score <= worst && r + 1 < chunk.count) {
+      r++;
+      score = scores[r * QUERIES + query];
+    }
+    if (!is_finite(score)) {
+      if (bad[query] == 0) { bad[query] = 1 + chunk.first + r; }
+    } else if (score > worst) {
       var place = last;
       while (place > best && score > top_scores[place - 1]) {
         top_scores[place] = top_scores[place - 1];

@@ -2,7 +2,7 @@
 //
 //   scores       (chunk, QUERIES)  f32  row r is the chunk's r-th reference
 //   chunk.count                    u32  how many references it has
-//   pairs        (pairs) vec2      u32  query, reference; a buffer's padding is one more pair of zeros
+//   pairs        (pairs) vec2      u32  query, reference; padding may add a pair of zeros
 //   pair_scores  (pairs)           f32  from truth_scores.wgsl
 //   counts       (pairs)           u32  added to; in the end a pair's own reference is in it
 

@@ -2,7 +2,7 @@
 //
 //   scores       (chunk, QUERIES)  f32  row r is the chunk's r-th reference
 //   chunk.first, chunk.count       u32  index of its first reference, and how many it has
-//   pairs        (pairs) vec2      u32  query, reference; a buffer's padding is one more pair of zeros
+//   pairs        (pairs) vec2      u32  query, reference; padding may add a pair of zeros
 //   pair_scores  (pairs)           f32  written if the reference is in the chunk
 //
 // Picked, not computed: another kernel would add up a dot product in another order, and a score has
@@ -27,6 +27,6 @@ fn main(
 ) {
   let p = (group.y * groups.x + group.x) * LANES + lane;
   if (p >= arrayLength(&pairs)) { return; }
-  let r = pairs[p].y - chunk.first; // wraps to a large number when the reference is before the chunk
+  let r = pairs[p].y - chunk.first; // of a reference before the chunk it wraps to a large number
   if (r < chunk.count) { pair_scores[p] = scores[r * QUERIES + pairs[p].x]; }
 }

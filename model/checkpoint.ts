@@ -44,6 +44,8 @@ export type RunProgress = z.infer<typeof PROGRESS>;
 const STATE = PROGRESS.extend({
   /** Size and SHA-256 of every other file of the folder. */
   files: z.record(z.string(), z.strictObject({ bytes: z.int().min(0), sha256: z.string() })),
+  /** SHA-256 of all above as JSON. */
+  sha256: z.string(),
 });
 
 /** All that `last/` holds. */
@@ -64,20 +66,20 @@ export async function saveCheckpoint(
   );
   files.set(TENSORS_FILE, encodeSafetensors(tensors));
   const sums = Object.fromEntries([...files].map(([name, content]) => [name, summary(content)]));
-  const state = { ...progress, files: sums };
-  files.set(STATE_FILE, JSON.stringify(state, null, 2) + "\n");
+  files.set(STATE_FILE, stateText({ ...progress, files: sums }));
   await writeFolderAtomic(folder, files);
 }
 
 /**
  * Reads a checkpoint folder and checks every byte of it.
  *
+ * @throws {SyntaxError | TypeError} If `trainer.json` is no JSON, or not such a state.
  * @throws {Error} If a file is missing, cut short or changed.
  */
 export async function loadCheckpoint(folder: string): Promise<Checkpoint> {
   await recoverFolder(folder);
   const path = join(folder, STATE_FILE);
-  const { files, ...progress } = parseState(await readText(path), path);
+  const { files, progress } = parseState(await readText(path), path);
   for (const [name, wanted] of Object.entries(files)) {
     const found = summary(await readBytes(join(folder, name)));
     if (found.bytes !== wanted.bytes || found.sha256 !== wanted.sha256) {
@@ -98,17 +100,35 @@ export async function loadCheckpoint(folder: string): Promise<Checkpoint> {
   };
 }
 
-function parseState(text: string, path: string): z.infer<typeof STATE> {
+/** Text of {@linkcode STATE_FILE}: the state, sealed. */
+function stateText(state: object): string {
+  const { sha256 } = summary(JSON.stringify(state));
+  return JSON.stringify({ ...state, sha256 }, null, 2) + "\n";
+}
+
+function parseState(
+  text: string,
+  path: string,
+): { files: z.infer<typeof STATE>["files"]; progress: RunProgress } {
   let json: unknown;
   try {
     json = JSON.parse(text);
   } catch (cause) {
     throw new SyntaxError(`Cannot load ${path}: ${(cause as Error).message}`, { cause });
   }
-  const { data, error } = STATE.safeParse(json);
-  if (data) return data;
-  const [issue] = error.issues;
-  throw new TypeError(`Cannot load ${path}: key "${issue!.path.join(".")}": ${issue!.message}`);
+  const { error } = STATE.safeParse(json);
+  if (error) {
+    const [issue] = error.issues;
+    throw new TypeError(`Cannot load ${path}: key "${issue!.path.join(".")}": ${issue!.message}`);
+  }
+  const { sha256, ...state } = json as z.infer<typeof STATE>; // keys in the file's order
+  if (stateText(state) !== text) {
+    throw new Error(
+      `Cannot load ${path}: it was changed, its SHA-256 is not ${sha256.slice(0, 12)}`,
+    );
+  }
+  const { files, ...progress } = state;
+  return { files, progress };
 }
 
 function summary(content: Uint8Array | string): { bytes: number; sha256: string } {

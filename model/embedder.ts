@@ -1,4 +1,4 @@
-import { type Gpu, readTensor, writeTensor } from "../kernels/gpu.ts";
+import { type Gpu, readTensor, sizeOf, writeTensor } from "../kernels/gpu.ts";
 import { Plan, runPlans } from "../kernels/plan.ts";
 import type { PoolMode } from "../kernels/pool.ts";
 import type { Head as HeadWeights } from "./adapter.ts";
@@ -59,11 +59,14 @@ export class Embedder {
    *
    * @param pixels `(count, height, width, 3)` u8 RGB; count at most {@linkcode images}.
    * @returns `(count, dim)`, rows of unit length.
-   * @throws {RangeError} If there are too many images.
+   * @throws {RangeError} If there are too many images, or a part of one.
    */
   async embed(pixels: Uint8Array): Promise<Float32Array> {
     const { input } = this.#encoder;
-    const count = pixels.length / (input.buffer.size / this.images);
+    const count = pixels.length / (sizeOf(input.shape) / this.images);
+    if (!Number.isInteger(count)) {
+      throw new RangeError(`Cannot embed ${count} images: ${pixels.length} bytes of pixels`);
+    }
     writeTensor(this.#gpu, input, pixels);
     runPlans(this.#gpu, [this.#embed]);
     const embeddings = await readTensor(this.#gpu, this.#head.embeddings);

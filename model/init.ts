@@ -38,7 +38,7 @@ export function initialAdapter(
   );
   const modules: LoraModule[] = [];
   for (const [key, shape] of parameterShapes(config)) {
-    const name = /^(blocks\.\d+\.(.+))\.weight$/.exec(key);
+    const name = /^(blocks\.\d+\.((?:attn|mlp)\..+))\.weight$/.exec(key);
     if (!name || !wanted.includes(name[2]!)) continue;
     const [out, width] = shape as [number, number];
     modules.push({

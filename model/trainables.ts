@@ -8,7 +8,6 @@ import {
   destroyTensor,
   type Gpu,
   readTensor,
-  sizeOf,
   type Tensor,
   uploadTensor,
   viewTensor,
@@ -57,6 +56,7 @@ export class Trainables {
   readonly logitScale: Tensor;
   readonly dLogitScale: Tensor;
 
+  /** @throws {RangeError} If a matrix does not fit its rank, or a width of the head is odd. */
   constructor(
     gpu: Gpu,
     adapter: Adapter,
@@ -67,15 +67,13 @@ export class Trainables {
     const logitScale = adapter.logitScale ?? INITIAL_LOGIT_SCALE;
     const matrices = [
       ...matricesOf(adapter),
-      ...(trainLogitScale ? [matrix("logit_scale", new Float32Array([logitScale]), 1)] : []),
+      ...(trainLogitScale ? [matrix("logit_scale", [1, 1], new Float32Array([logitScale]))] : []),
     ];
     let size = 0;
     for (const { name, rows, columns, pads, data } of matrices) {
-      if (data.length !== rows * columns) {
+      if (!Number.isInteger(rows) || !Number.isInteger(columns) || data.length !== rows * columns) {
         throw new RangeError(
-          `Cannot train "${name}": it has ${data.length} values, (${rows},${columns}) holds ${
-            rows * columns
-          }`,
+          `Cannot use "${name}" as (${rows},${columns}): it has ${data.length} values`,
         );
       }
       const slot = {
@@ -197,11 +195,11 @@ interface Matrix {
 
 function matrix(
   name: string,
+  [rows, columns]: readonly [number, number],
   data: Float32Array,
-  columns: number,
   pads: Matrix["pads"] = "none",
 ): Matrix {
-  return { name, data, rows: data.length / columns, columns, pads };
+  return { name, data, rows, columns, pads };
 }
 
 function matricesOf({ modules, head }: Adapter): Matrix[] {
@@ -210,8 +208,8 @@ function matricesOf({ modules, head }: Adapter): Matrix[] {
 
 function loraMatrices({ name, rank, loraA, loraB }: LoraModule): Matrix[] {
   return [
-    matrix(`${name}.lora_A`, loraA, loraA.length / rank, "rows"),
-    matrix(`${name}.lora_B`, loraB, rank, "columns"),
+    matrix(`${name}.lora_A`, [rank, loraA.length / rank], loraA, "rows"),
+    matrix(`${name}.lora_B`, [loraB.length / rank, rank], loraB, "columns"),
   ];
 }
 
@@ -219,14 +217,14 @@ function headMatrices({ hidden, embedDim, weight1, bias1, weight2, bias2 }: Head
   for (const [name, size] of Object.entries({ hidden, embedDim })) {
     if (size % 4 !== 0) {
       throw new RangeError(
-        `Cannot train a head as ${name} must be a multiple of 4: current value is ${size}`,
+        `Cannot use a head as ${name} must be a multiple of 4: current value is ${size}`,
       );
     }
   }
   return [
-    matrix("head.0.weight", weight1, weight1.length / hidden),
-    matrix("head.0.bias", bias1, sizeOf([hidden])),
-    matrix("head.3.weight", weight2, hidden),
-    matrix("head.3.bias", bias2, embedDim),
+    matrix("head.0.weight", [hidden, weight1.length / hidden], weight1),
+    matrix("head.0.bias", [1, hidden], bias1),
+    matrix("head.3.weight", [embedDim, hidden], weight2),
+    matrix("head.3.bias", [1, embedDim], bias2),
   ];
 }

@@ -9,6 +9,7 @@ import {
   createTensor,
   type Gpu,
   readTensor,
+  sizeOf,
   type Tensor,
   uploadTensor,
   writeTensor,
@@ -245,10 +246,22 @@ export class Trainer {
    *
    * @param input Queries, then references: see `Encoder.input`.
    * @param smoothing `(pairs)`: label smoothing of each pair.
+   * @throws {RangeError} If it is not a whole batch.
    */
   write(input: Uint8Array | Float32Array, smoothing: Float32Array): void {
-    writeTensor(this.#gpu, this.#encoder.input, input);
-    writeTensor(this.#gpu, this.#tensors.smoothing!, smoothing);
+    for (
+      const [tensor, values] of [
+        [this.#encoder.input, input],
+        [this.#tensors.smoothing!, smoothing],
+      ] as const
+    ) {
+      if (values.length !== sizeOf(tensor.shape)) {
+        throw new RangeError(
+          `Cannot train on ${values.length} values: a batch is (${tensor.shape})`,
+        );
+      }
+      writeTensor(this.#gpu, tensor, values);
+    }
   }
 
   /** Queues loss and gradients of the batch without an update; gradients are added up. */
@@ -265,9 +278,8 @@ export class Trainer {
    */
   takeStep(lr: number): void {
     this.#writeStep(lr);
-    this.#pending.push({ step: this.#step, lr });
     runPlans(this.#gpu, [this.#gradients, this.#update], (encoder) => this.#ring.copy(encoder));
-    this.#step++;
+    this.#pending.push({ step: this.#step++, lr });
   }
 
   /** Results of all queued steps, oldest first. Waits for the GPU. */

@@ -7,11 +7,13 @@
  * @module
  */
 import { type PairMode, pairsOf } from "../data/pairs.ts";
+import { previewSheet } from "../data/preview.ts";
 import { closeGpu, openGpu } from "../kernels/gpu.ts";
 import type { PoolMode } from "../kernels/pool.ts";
 import { type Checkpoint, loadCheckpoint } from "../model/checkpoint.ts";
 import { modelConfig } from "../model/config.ts";
 import { createEmbedder } from "../model/embedder.ts";
+import { writeFileAtomic } from "../model/files.ts";
 import { backbonePath } from "../model/hub.ts";
 import { initialAdapter } from "../model/init.ts";
 import { createTrainer } from "../model/trainer.ts";
@@ -28,7 +30,7 @@ import {
   type TrainFlags,
   withStored,
 } from "./train_flags.ts";
-import { runTraining } from "./training.ts";
+import { type Run, runTraining, samplerOf } from "./training.ts";
 
 const COMMAND = { name: "train", summary: "trains LoRA adapters and a head on picture pairs" };
 const EVAL_IMAGES = 32; // at a time: as fast as more, and little memory beside the training's
@@ -90,7 +92,7 @@ export async function main(args: string[]): Promise<void> {
           `${(gpu.memory.peak / 2 ** 20).toFixed(0)} MiB, run: ${folder.path}`,
       );
       const progress = checkpoint?.progress ?? null;
-      await runTraining({
+      const run = {
         gpu,
         flags,
         pairs,
@@ -101,13 +103,25 @@ export async function main(args: string[]): Promise<void> {
         embedder,
         folder,
         progress,
-      });
+      };
+      if (flags.preview !== null) await writePreview(run, flags.preview);
+      await runTraining(run);
     } finally {
       folder.close();
     }
   } finally {
     closeGpu(gpu);
   }
+}
+
+/** Writes the first pairs of the first epoch as the model sees them. */
+async function writePreview(run: Run, count: number): Promise<void> {
+  const { pairs, flags, augment, folder } = run;
+  const { batches } = samplerOf(run).nextEpoch();
+  const options = { pairs, imgSize: flags.img_size, seed: flags.seed, augment };
+  const sheet = { indices: batches.flat().slice(0, count), epoch: 0 };
+  await writeFileAtomic(folder.join("preview.png"), await previewSheet(options, sheet));
+  folder.note(`preview: ${folder.join("preview.png")}`);
 }
 
 /** Flags of the command line; of a resumed run, those that it was started with. */

@@ -103,6 +103,13 @@ export const TRAIN_FLAGS = {
     bare: "auto",
     help: "crop queries to a flight at 70 to 150 m",
   },
+  preview: {
+    type: "integer",
+    unit: "pairs",
+    min: 1,
+    max: 100,
+    help: "write preview.png: the first pairs as the model sees them",
+  },
   seed: { type: "integer", default: 42, min: 0, max: 2 ** 32 - 1, help: "of everything random" },
   no_zero_shot: { type: "boolean", help: "do not evaluate before training" },
   model_path: {
@@ -136,6 +143,7 @@ const FREE: readonly (keyof TrainFlags)[] = [
   "model_path",
   "weights",
   "micro_batch",
+  "preview",
 ];
 
 /**

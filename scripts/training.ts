@@ -145,7 +145,7 @@ async function start(run: Run): Promise<RunProgress> {
   return state;
 }
 
-function samplerOf({ flags, pairs, entries }: Run, state?: RunProgress["sampler"]): Sampler {
+export function samplerOf({ flags, pairs, entries }: Run, state?: RunProgress["sampler"]): Sampler {
   return createSampler({
     pairs,
     entries,

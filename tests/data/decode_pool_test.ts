@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { openDecodePool } from "../../data/decode_pool.ts";
-import { isWorkerScope } from "../../data/decode_worker.ts";
+import { createPictureMaker, isWorkerScope } from "../../data/decode_worker.ts";
 
 const JOB = { path: "no/such.jpg", size: 8, sample: null };
 
@@ -21,14 +21,16 @@ Deno.test("DecodePool.run() fails when a worker crashes, and never hangs", async
     }
   };
   try {
-    const pool = openDecodePool({ numWorkers: 2, settings: null });
     const crash = {
       name: "Error",
       message: /^Cannot decode pictures: a worker crashed with ".*out of luck.*"$/,
     };
-    await Promise.all([1, 2, 3].map(() => assert.rejects(pool.run(JOB), crash)));
-    await assert.rejects(pool.run(JOB), crash); // and later ones too
-    await pool.close();
+    for (const numWorkers of [1, 2]) {
+      const pool = openDecodePool({ numWorkers, settings: null });
+      await Promise.all([1, 2, 3].map(() => assert.rejects(pool.run(JOB), crash)));
+      await assert.rejects(pool.run(JOB), crash); // and later ones too
+      await pool.close();
+    }
   } finally {
     globalThis.Worker = Worker;
   }
@@ -42,6 +44,14 @@ Deno.test("openDecodePool() refuses a number of workers that is none", () => {
         `${numWorkers}, must be a whole number >= 0`,
     });
   }
+});
+
+Deno.test("PictureMaker.stop() drops the jobs that wait", async () => {
+  const maker = createPictureMaker({ settings: null, cacheBytes: 0 });
+  const jobs = Promise.all([maker.make(JOB), maker.make(JOB)]);
+  await maker.stop();
+  const error = "Cannot decode no/such.jpg: the loader was closed";
+  assert.deepEqual(await jobs, [{ error }, { error }]);
 });
 
 Deno.test("isWorkerScope() is false on the main thread", () => {

@@ -126,7 +126,9 @@ for (const decoder of decoders) {
     const cases = {
       "empty.jpg": new Uint8Array(),
       "text.jpg": new TextEncoder().encode("not a picture, whatever its name says\n".repeat(40)),
-      "svg.jpg": new TextEncoder().encode('<svg xmlns="http://www.w3.org/2000/svg"/>'),
+      "svg.jpg": new TextEncoder().encode(
+        '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><rect width="5" height="5"/></svg>',
+      ),
       "header.png": png.subarray(0, 20),
       "half.png": png.subarray(0, png.length - 40),
       "header.jpg": jpeg.subarray(0, 100),

@@ -103,7 +103,7 @@ Deno.test("PairLoader.batches() resumes in the middle of an epoch", async () => 
 
 Deno.test("PairLoader.batches() draws anew for each seed, epoch, copy and pair of an entry", async () => {
   await withPairs(1, async ([pair]) => {
-    const pairs = [pair!, pair!, { ...pair!, duplicateId: 1 }, { ...pair!, entry: 1 }];
+    const pairs = [pair!, pair!, { ...pair!, entry: 1 }, { ...pair!, duplicateId: 1 }];
     const augment = AUGMENT_DEFAULTS;
     const order = [[0], [1], [2], [3]];
     const loads = [
@@ -146,19 +146,20 @@ Deno.test("PairLoader replaces a pair with a damaged picture, names and counts i
 
 Deno.test("PairLoader does not replace by a pair that shares ground with the batch", async () => {
   await withPairs(4, async (pairs) => {
-    // Entry 0 also shows the reference of 1, and 2 is a copy of 0: with 0 in the batch, only 3 fits.
+    // Query 0 also shows the reference of 1, query 2 that of 0, and 4 is a copy of 0.
+    pairs.push({ ...pairs[0]!, duplicateId: 1 });
     pairs.push({ ...pairs[0]!, reference: pairs[1]!.reference });
-    pairs[2] = { ...pairs[0]!, duplicateId: 1 };
-    const bad = { root: pairs[0]!.query.root, folder: "", name: "missing.png" };
-    pairs.push({ ...pairs[3]!, query: bad, entry: 9 });
+    pairs.push({ ...pairs[2]!, reference: pairs[0]!.reference });
+    const missing = { root: pairs[0]!.query.root, folder: "", name: "missing.png" };
+    pairs.push({ ...pairs[3]!, query: missing, entry: 9 });
     for (let seed = 0; seed < 10; seed++) {
-      const { batches, warnings } = await loadAll({ pairs, seed }, [[0, 5]]);
+      const { batches, warnings } = await loadAll({ pairs, seed }, [[0, 7]]);
       assert.deepEqual(batches[0]!.pairs, [0, 3]);
       assert.match(warnings[0]!, /^Cannot read .*missing\.png: no such file; another pair/);
     }
     // Where every pair shares ground, one of them has to do.
-    const { batches } = await loadAll({ pairs }, [[0, 1, 3, 5]]);
-    assert.notEqual(batches[0]!.pairs[3], 5);
+    const { batches } = await loadAll({ pairs }, [[0, 1, 2, 3, 7]]);
+    assert.notEqual(batches[0]!.pairs[4], 7);
   });
 });
 

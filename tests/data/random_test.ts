@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { counterRandom } from "../../data/random.ts";
+import { between, counterRandom, integer } from "../../data/random.ts";
 
 // The same definition in Python integers (masked to 32 bits) printed these, times 2^32.
 const KNOWN: [number[], number[]][] = [
@@ -80,4 +80,13 @@ Deno.test("counterRandom() refuses keys that are no integers from 0 to 2^53 - 1"
       message: `Cannot draw random numbers: key is ${key}, must be an integer from 0 to 2^53 - 1`,
     });
   }
+});
+
+Deno.test("between() maps [0, 1) to its range", () => {
+  assert.deepEqual([0, 0.5].map((x) => between([-2, 4], () => x)), [-2, 1]);
+});
+
+Deno.test("integer() reaches both ends and gives each the same share", () => {
+  const ends = [0, 0.333, 0.334, 1 - 2 ** -32].map((x) => integer(-1, 1, () => x));
+  assert.deepEqual(ends, [-1, -1, 0, 1]);
 });

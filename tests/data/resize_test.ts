@@ -68,3 +68,9 @@ Deno.test("resizeBilinear() fills the result from a single pixel", () => {
   const out = resizeBilinear(one, { width: 1, height: 1 }, { width: 2, height: 2 });
   assert.deepEqual([...out], [10, 20, 30, 10, 20, 30, 10, 20, 30, 10, 20, 30]);
 });
+
+Deno.test("resizeBilinear() rounds to the nearest level", () => {
+  const greys = (...values: number[]) => Uint8Array.from(values.flatMap((v) => [v, v, v]));
+  const out = resizeBilinear(greys(0, 255), { width: 2, height: 1 }, { width: 4, height: 1 });
+  assert.deepEqual(out, greys(0, 64, 191, 255)); // 0, 63.75, 191.25, 255
+});

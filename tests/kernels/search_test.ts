@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { closeGpu, type Gpu, openGpu } from "../../kernels/gpu.ts";
 import { searchGallery, type SearchInput } from "../../kernels/search.ts";
 import { searchCpu } from "../../kernels/top_k_cpu.ts";
 import { assertClose, gpuTest, uniform, unitRows } from "../testing.ts";
@@ -31,6 +32,13 @@ function exactCase(
   };
 }
 
+async function assertExact(gpu: Gpu, input: SearchInput): Promise<void> {
+  const found = await searchGallery(gpu, input);
+  const expected = searchCpu(input);
+  assert.equal(found.length, expected.length);
+  found.forEach((result, q) => assert.deepEqual(result, expected[q]));
+}
+
 // Chunks are rounded up to 64 references and blocks to 64 queries; 16 chunks are queued at a time.
 for (
   const [queries, references, dim, k, chunk] of [
@@ -48,15 +56,16 @@ for (
   gpuTest(
     `searchGallery() equals the oracle: ${queries} x ${references} of ${dim}, k ${k}, chunk ${chunk}`,
     async (gpu) => {
-      const input = exactCase({ queries, references, dim, k });
-      assert.deepEqual(await searchGallery(gpu, { ...input, chunk }), searchCpu(input));
+      await assertExact(gpu, { ...exactCase({ queries, references, dim, k }), chunk });
     },
   );
 }
 
 gpuTest("searchGallery() equals the oracle over two blocks of queries", async (gpu) => {
   const input = exactCase({ queries: 2051, references: 70, dim: 4, k: 3 });
-  assert.deepEqual(await searchGallery(gpu, { ...input, chunk: 64 }), searchCpu(input));
+  await assertExact(gpu, { ...input, chunk: 64 });
+  input.queries[2000 * 4] = NaN;
+  await assert.rejects(searchGallery(gpu, input), /^RangeError: Cannot rank query 2000: /);
 });
 
 gpuTest("searchGallery() agrees with the oracle on rounded scores", async (gpu) => {
@@ -79,7 +88,7 @@ gpuTest("searchGallery() agrees with the oracle on rounded scores", async (gpu) 
   }
 });
 
-gpuTest("searchGallery() ranks all other references first when all rows are equal", async (gpu) => {
+async function assertAllEqualRows(gpu: Gpu): Promise<void> {
   const rows = (count: number) => {
     const row = unitRows(1, 24, 1); // its score against itself is rounded
     return Float32Array.from({ length: count * 24 }, (_, i) => row[i % 24]!);
@@ -96,15 +105,28 @@ gpuTest("searchGallery() ranks all other references first when all rows are equa
     assert.deepEqual(counts, [199]);
     assert.deepEqual(top, [0, 1, 2]);
   }
+}
+
+gpuTest(
+  "searchGallery() ranks all other references first when all rows are equal",
+  assertAllEqualRows,
+);
+
+gpuTest("searchGallery() scores equal rows equally without subgroups too", async () => {
+  const gpu = await openGpu({ subgroups: false }); // another GEMM makes the scores
+  try {
+    await assertAllEqualRows(gpu);
+  } finally {
+    closeGpu(gpu);
+  }
 });
 
 gpuTest("searchGallery() finds a copy of every query first, wherever it lies", async (gpu) => {
   const [count, dim] = [400, 48];
   const gallery = unitRows(count, dim, 3);
-  const reversed = Array.from({ length: count }, (_, q) => count - 1 - q);
-  const queries = new Float32Array(count * dim);
-  reversed.forEach((j, q) => queries.set(gallery.subarray(j * dim, (j + 1) * dim), q * dim));
-  const truths = reversed.map((j) => [j]);
+  const truths = Array.from({ length: count }, (_, q) => [count - 1 - q]);
+  const rows = truths.map(([j]) => gallery.subarray(j! * dim, (j! + 1) * dim));
+  const queries = Float32Array.from(rows.flatMap((row) => [...row]));
   const found = await searchGallery(gpu, { queries, gallery, dim, k: 1, truths, chunk: 64 });
   assert.deepEqual(found.map(({ top }) => top), truths);
   assert(found.every(({ counts }) => counts[0] === 0));

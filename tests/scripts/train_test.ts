@@ -1,0 +1,99 @@
+/** The whole job in processes of its own: train, evaluate, embed, evaluate the embeddings. */
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { GPU_OFF } from "../testing.ts";
+import { type Outcome, runCommand } from "./command.ts";
+import { tinyFlags, writeTinyWorld } from "./tiny_world.ts";
+
+const resultLines = ({ stdout }: Outcome) =>
+  stdout.split("\n").filter((line) => line.startsWith("["));
+
+async function succeed(name: string, args: string[]): Promise<Outcome> {
+  const outcome = await runCommand(name, args);
+  assert.equal(outcome.code, 0, outcome.stderr);
+  return outcome;
+}
+
+/** The run's folder, from what the command said at its end. */
+function runFolder({ stderr }: Outcome): string {
+  return /^finished: (.*)[/\\]final$/m.exec(stderr)![1]!;
+}
+
+/** The metrics file without what depends on the clock. */
+async function losses(run: string): Promise<unknown[]> {
+  const text = await Deno.readTextFile(join(run, "metrics.jsonl"));
+  return text.trim().split("\n").map((line) => {
+    const { images_per_s: _, ...rest } = JSON.parse(line);
+    return rest;
+  });
+}
+
+Deno.test({
+  name: "train, eval and embed agree with each other and with themselves",
+  ignore: GPU_OFF,
+  fn: async (t) => {
+    const folder = await Deno.makeTempDir();
+    await writeTinyWorld(folder, 8);
+    const flags = [...tinyFlags(folder), "--test_pairs_meta_file", "pairs.json", "--with_weight"];
+    const first = await succeed("train", flags);
+    const run = runFolder(first);
+    const lines = resultLines(first);
+
+    await t.step("train prints zero-shot lines, lines an epoch, and writes its files", async () => {
+      assert.equal(lines.filter((line) => line.startsWith("[OVERALL] Queries: 8, R@1:")).length, 3);
+      assert.match(first.stdout, /^Epoch: 2, Train Loss = \d/m);
+      assert.match(first.stderr, /images\/s/);
+      for (
+        const file of ["config.json", "log.txt", "metrics.jsonl", "final", "last", "best_overall"]
+      ) {
+        assert(existsSync(join(run, file)), `${file} is missing`);
+      }
+      const steps = (await losses(run)).filter((line) => "loss" in (line as object));
+      assert.equal(steps.length, 4);
+    });
+
+    await t.step("a second run with the same seed gives the same losses and weights", async () => {
+      const second = runFolder(await succeed("train", flags));
+      assert.notEqual(second, run);
+      assert.deepEqual(await losses(second), await losses(run));
+      const file = "final/adapter_model.safetensors";
+      assert.deepEqual(
+        await Deno.readFile(join(second, file)),
+        await Deno.readFile(join(run, file)),
+      );
+    });
+
+    const model = [
+      "--adapter",
+      join(run, "final"),
+      "--weights",
+      join(folder, "weights.safetensors"),
+      "--img_size",
+      "32",
+      "--num_workers",
+      "0",
+    ];
+    const test = ["--test_pairs_meta_file", "pairs.json", "--data_root", folder];
+    const last = lines.slice(-lines.length / 3);
+    await t.step("eval of final/ in a fresh process prints the last lines of train", async () => {
+      const json = join(folder, "metrics.json");
+      const outcome = await succeed("eval", [...model, ...test, "--json", json]);
+      assert.deepEqual(resultLines(outcome), last);
+      const metrics = JSON.parse(await Deno.readTextFile(json));
+      assert.equal(metrics.overall.queries, 8);
+      assert.match(last[0]!, new RegExp(`R@1: ${metrics.overall["R@1"].toFixed(2)}%`));
+    });
+
+    await t.step("eval of embeddings from embed prints them too, without a GPU", async () => {
+      const file = join(folder, "embeddings.safetensors");
+      await succeed("embed", [...model, ...test, "--output", file]);
+      const outcome = await runCommand("eval", ["--embeddings", file, ...test], {
+        DENO_WEBGPU_BACKEND: "none",
+      });
+      assert.equal(outcome.code, 0, outcome.stderr);
+      assert.deepEqual(resultLines(outcome), last);
+    });
+    await Deno.remove(folder, { recursive: true });
+  },
+});
