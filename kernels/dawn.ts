@@ -1,11 +1,8 @@
-/** npm package with Chromium's WebGPU; a variable, so that nobody downloads what nobody asks for. */
+/** A variable, so that Deno fetches the package when it is asked for and not before. */
 const DAWN = "npm:webgpu@0.6.2";
 
-/** Switches of Dawn: timestamps in nanoseconds, not rounded to 0.1 ms as browsers must. */
-const SWITCHES = [
-  "enable-dawn-features=allow_unsafe_apis",
-  "disable-dawn-features=timestamp_quantization",
-];
+/** Timestamps in nanoseconds, where browsers must round them to 0.1 ms. */
+const EXACT_TIME = "disable-dawn-features=timestamp_quantization";
 
 /**
  * Opens Dawn, the WebGPU of Chromium, in place of Deno's own.
@@ -13,14 +10,15 @@ const SWITCHES = [
  * Its compiler is Tint where Deno's is naga: a kernel that runs under both is portable. It is a
  * native addon of 100 MB that Deno fetches at the first call, which needs `--allow-ffi`.
  *
+ * @param options `isNull`: take the adapter that has every feature and runs nothing.
  * @returns The entry point; it must stay referenced while its devices are in use.
  * @throws {Error} If the addon cannot be fetched or loaded.
  * @see https://github.com/dawn-gpu/node-webgpu
  */
-export async function openDawn(): Promise<GPU> {
+export async function openDawn({ isNull }: { isNull: boolean }): Promise<GPU> {
   try {
     const { create } = await import(DAWN) as { create(switches: string[]): GPU };
-    return create(SWITCHES);
+    return create([EXACT_TIME, ...(isNull ? ["backend=null"] : [])]);
   } catch (cause) {
     throw new Error(`Cannot open a GPU through Dawn: ${(cause as Error).message}`, { cause });
   }

@@ -1,9 +1,12 @@
-import { type Gpu, sizeOf, type Tensor } from "./gpu.ts";
+import { type Gpu, sizeOf, type Tensor, viewTensor } from "./gpu.ts";
+import { grid1d } from "./grid.ts";
 import type { Plan } from "./plan.ts";
 import gelu from "./gelu.wgsl" with { type: "text" };
 import type { Dropout } from "./sites.ts";
 import random from "./random.wgsl" with { type: "text" };
-import common from "./gemm.wgsl" with { type: "text" };
+import operands from "./gemm.wgsl" with { type: "text" };
+import epilogue from "./gemm_epilogue.wgsl" with { type: "text" };
+import join from "./gemm_join.wgsl" with { type: "text" };
 import subgroup from "./gemm_subgroup.wgsl" with { type: "text" };
 import tile from "./gemm_tile.wgsl" with { type: "text" };
 
@@ -41,16 +44,31 @@ export interface GemmInput {
   residual?: { x: Tensor; gamma: Tensor };
   /** Adds to what `c` holds. */
   accumulate?: boolean;
+  /**
+   * Room for a `tn` product's parts. Its depth is the number of tokens and its result is small: on
+   * a GPU the depth is split over workgroups as far as the room goes.
+   */
+  workspace?: Tensor | null;
   /** Row of the profile, default `gemm`. */
   label?: string;
   variant?: GemmVariant;
 }
 
 const VARIANTS = {
-  subgroup: { code: subgroup, rows: 32, columns: 32 },
-  tile: { code: tile, rows: 64, columns: 64 },
+  subgroup: { code: subgroup, rows: 32, columns: 32, splits: 1 },
+  tile: { code: tile, rows: 64, columns: 64, splits: 16 },
 };
+
+/** Workgroups that keep a large GPU busy: two for each of 128 multiprocessors. */
+const BUSY = 256;
+const SPLIT_DEPTH = 64; // of a part of K at least: four steps of the tile
 const ACTS = { gelu: 1, relu: 2 };
+
+/** Elements of a workspace that never limits the split, 0 on adapters where nothing is split. */
+export function workspaceSize(gpu: Gpu): number {
+  const { splits, rows, columns } = VARIANTS[gemmVariant(gpu)];
+  return splits === 1 ? 0 : 2 * BUSY * rows * columns;
+}
 
 /** The variant made for an adapter. */
 export function gemmVariant(gpu: Gpu): Exclude<GemmVariant, "auto"> {
@@ -79,52 +97,78 @@ export function gemm(plan: Plan, input: GemmInput): void {
   const variant = input.variant === undefined || input.variant === "auto"
     ? gemmVariant(gpu)
     : input.variant;
-  const { code, rows, columns } = VARIANTS[variant];
-  const dropout = second?.dropout;
-  const { none } = gpu;
+  const { code, rows, columns, splits: most } = VARIANTS[variant];
+  const tiles = Math.ceil(n / columns) * Math.ceil(m / rows);
+  const room = input.workspace ? Math.floor(sizeOf(input.workspace.shape) / (m * n)) : 1;
+  const deep = form === "tn" ? Math.ceil(k / SPLIT_DEPTH) : 1;
+  const splits = Math.max(1, Math.min(most, room, deep, Math.ceil(BUSY / tiles)));
+
+  const { none, noneWritten } = gpu;
+  const ends = {
+    M: m,
+    N: n,
+    SCALE: input.scale ?? 1,
+    BIAS: Number(bias != null),
+    ACT: act ? ACTS[act] : 0,
+    SAVE_PRE: Number(pre != null),
+    ACT_GRAD: actGrad ? ACTS[actGrad.act] : 0,
+    RESIDUAL: Number(residual !== undefined),
+    ACCUMULATE: Number(input.accumulate ?? false),
+  };
+  const product = {
+    M: m,
+    N: n,
+    K: k,
+    K2: k2,
+    A_KM: Number(form === "tn"),
+    B_NK: Number(form === "nt"),
+    SCALE2: second?.scale ?? 1,
+    RATE: second?.dropout?.rate ?? 0,
+    SPLITS: splits,
+  };
+  const inputs = [a, b, second?.a, second?.b, second?.dropout?.site].map((t) => t ?? none);
+  const types = {
+    TypeA: a?.dtype ?? "f32",
+    TypeB: b?.dtype ?? "f32",
+    TypeA2: second?.a.dtype ?? "f32",
+    TypeB2: second?.b.dtype ?? "f32",
+  } as const;
+  const endTensors = [bias ?? none, residual?.gamma ?? none, extra ?? none, c, pre ?? noneWritten];
+  const endTypes = { TypeExtra: extra?.dtype ?? "f32", TypeC: c.dtype } as const;
+  const groups = [Math.ceil(n / columns), Math.ceil(m / rows), splits] as const;
+  const flops = 2 * m * n * (k + k2);
+  if (splits === 1) {
+    plan.add({
+      label,
+      code,
+      include: [random, gelu, epilogue, operands],
+      constants: { ...ends, ...product },
+      types: { ...types, ...endTypes },
+      tensors: [...endTensors, ...inputs],
+      groups,
+      flops,
+    });
+    return;
+  }
+  const parts = viewTensor(gpu, input.workspace!, { start: 0, shape: [splits, m, n] });
   plan.add({
     label,
     code,
-    include: [random, gelu, common],
-    constants: {
-      M: m,
-      N: n,
-      K: k,
-      K2: k2,
-      A_KM: Number(form === "tn"),
-      B_NK: Number(form === "nt"),
-      SCALE: input.scale ?? 1,
-      SCALE2: second?.scale ?? 1,
-      BIAS: Number(bias != null),
-      ACT: act ? ACTS[act] : 0,
-      SAVE_PRE: Number(pre != null),
-      ACT_GRAD: actGrad ? ACTS[actGrad.act] : 0,
-      RESIDUAL: Number(residual !== undefined),
-      ACCUMULATE: Number(input.accumulate ?? false),
-      RATE: dropout?.rate ?? 0,
-    },
-    types: {
-      TypeA: a?.dtype ?? "f32",
-      TypeB: b?.dtype ?? "f32",
-      TypeA2: second?.a.dtype ?? "f32",
-      TypeB2: second?.b.dtype ?? "f32",
-      TypeExtra: extra?.dtype ?? "f32",
-      TypeC: c.dtype,
-    },
-    tensors: [
-      a ?? none,
-      b ?? none,
-      second?.a ?? none,
-      second?.b ?? none,
-      bias ?? none,
-      residual?.gamma ?? none,
-      extra ?? none,
-      dropout?.site ?? none,
-      c,
-      pre ?? gpu.noneWritten,
-    ],
-    groups: [Math.ceil(n / columns), Math.ceil(m / rows), 1],
-    flops: 2 * m * n * (k + k2),
+    include: [random, gelu, epilogue, operands],
+    constants: product,
+    types,
+    tensors: [none, none, none, parts, noneWritten, ...inputs],
+    groups,
+    flops,
+  });
+  plan.add({
+    label: `${label} (join)`,
+    code: join,
+    include: [gelu, epilogue],
+    constants: { ...ends, PARTS: splits },
+    types: endTypes,
+    tensors: [...endTensors, parts],
+    groups: grid1d(m * n / 4, 64),
   });
 }
 

@@ -1,14 +1,10 @@
-// What every GEMM variant shares: operands, loads of 4×4 blocks, and the epilogue.
+// Operands of every GEMM variant and loads of 4×4 blocks of them. With gemm_epilogue.wgsl:
 //
-//   t = scale2 · keep ∘ (a2 · b2)                       second product, K2 deep (0: none)
-//   t = scale · (t + a · b) + bias                      first product, K deep
-//   t = act(t)             (saved before act in `pre`)  GELU or ReLU
-//   t = t ∘ act'(extra)                                 extra: pre-activations of the forward
-//   c = extra + gamma ∘ t  |  c + t  |  t               residual | accumulate | store
+//   t = scale2 · keep ∘ (a2 · b2)      second product, K2 deep (0: none)
+//   c = epilogue(t + a · b)            first product, K deep
 //
 //   a, a2  (M, K), (M, K2), or stored transposed as (K, M) when A_KM
 //   b, b2  (K, N), (K2, N), or stored transposed as (N, K) when B_NK
-//   bias, gamma (N) f32;  extra, c, pre (M, N)
 //
 // The second product is LoRA's: y = x·Wᵀ + b + s·h·Bᵀ and dx = dy·W + keep ∘ (du·A) are one GEMM
 // each over a longer K. `keep` is the dropout mask of the adapter's input, rebuilt from its counter.
@@ -18,38 +14,22 @@ alias TypeA = f32;
 alias TypeB = f32;
 alias TypeA2 = f32;
 alias TypeB2 = f32;
-alias TypeExtra = f32;
-alias TypeC = f32;
 
-override M: u32 = 64;
-override N: u32 = 64;
 override K: u32 = 64;
 override K2: u32 = 0;
 override A_KM: bool = false;
 override B_NK: bool = false;
-override SCALE: f32 = 1;
 override SCALE2: f32 = 1;
-override BIAS: bool = false;
-override ACT: u32 = 0; // 0 none, 1 GELU, 2 ReLU
-override SAVE_PRE: bool = false;
-override ACT_GRAD: u32 = 0; // as ACT
-override RESIDUAL: bool = false;
-override ACCUMULATE: bool = false;
 override RATE: f32 = 0; // dropout of the second product
 
 // Where and when something is dropped: the keys of the mask, and the first element's number.
 struct Site { seed: u32, step: u32, stream: u32, first: u32 }
 
-@group(0) @binding(0) var<storage, read> a: array<vec4<TypeA>>;
-@group(0) @binding(1) var<storage, read> b: array<vec4<TypeB>>;
-@group(0) @binding(2) var<storage, read> a2: array<vec4<TypeA2>>;
-@group(0) @binding(3) var<storage, read> b2: array<vec4<TypeB2>>;
-@group(0) @binding(4) var<storage, read> bias: array<vec4f>;
-@group(0) @binding(5) var<storage, read> gamma: array<vec4f>;
-@group(0) @binding(6) var<storage, read> extra: array<vec4<TypeExtra>>;
-@group(0) @binding(7) var<storage, read> site: Site;
-@group(0) @binding(8) var<storage, read_write> c: array<vec4<TypeC>>;
-@group(0) @binding(9) var<storage, read_write> pre: array<vec4<TypeC>>;
+@group(0) @binding(5) var<storage, read> a: array<vec4<TypeA>>;
+@group(0) @binding(6) var<storage, read> b: array<vec4<TypeB>>;
+@group(0) @binding(7) var<storage, read> a2: array<vec4<TypeA2>>;
+@group(0) @binding(8) var<storage, read> b2: array<vec4<TypeB2>>;
+@group(0) @binding(9) var<storage, read> site: Site;
 
 // Where four consecutive vec4s of an operand lie: `first`, then `stride` apart.
 struct Walk { first: vec4u, stride: u32 }
@@ -121,20 +101,4 @@ fn between(sum: vec4f, row: u32, column: u32) -> vec4f {
   let e = site.first + row * N + column;
   return SCALE2 * sum *
     vec4f(keep(key, e, RATE), keep(key, e + 1, RATE), keep(key, e + 2, RATE), keep(key, e + 3, RATE));
-}
-
-// Stores the finished sum of (row, column .. column + 3).
-fn finish(sum: vec4f, row: u32, column: u32) {
-  if (row >= M || column >= N) { return; }
-  let i = (row * N + column) / 4;
-  var t = SCALE * sum;
-  if (BIAS) { t += bias[column / 4]; }
-  if (SAVE_PRE) { pre[i] = vec4<TypeC>(t); }
-  if (ACT == 1) { t = gelu(t); }
-  if (ACT == 2) { t = select(t, vec4f(), t < vec4f()); } // max would hide NaN
-  if (ACT_GRAD == 1) { t *= gelu_grad(vec4f(extra[i])); }
-  if (ACT_GRAD == 2) { t = select(vec4f(), t, vec4f(extra[i]) > vec4f()); }
-  if (RESIDUAL) { t = vec4f(extra[i]) + gamma[column / 4] * t; }
-  if (ACCUMULATE) { t += vec4f(c[i]); }
-  c[i] = vec4<TypeC>(t);
 }

@@ -27,13 +27,16 @@ fn main(
   var c60 = vec4f(); var c61 = vec4f(); var c70 = vec4f(); var c71 = vec4f();
 
   // Two products, one loop: the second operand pair first, then the first one.
+  part = group.z;
   let steps2 = (K2 + 15) / 16;
-  let steps = steps2 + (K + 15) / 16;
+  let all = steps2 + (K + 15) / 16;
+  let share = (all + SPLITS - 1) / SPLITS;
+  let steps = min(all, (group.z + 1) * share);
   let at_a = walk(tile_row + block * 4, M, K, A_KM);
   let at_b = walk(tile_column + block * 4, N, K, !B_NK);
   let at_a2 = walk(tile_row + block * 4, M, K2, false);
   let at_b2 = walk(tile_column + block * 4, N, K2, !B_NK);
-  for (var i = 0u; i < steps; i++) {
+  for (var i = group.z * share; i < steps; i++) {
     var rows = mat4x4f();
     var columns = mat4x4f();
     if (i < steps2) {

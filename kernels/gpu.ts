@@ -12,8 +12,11 @@ export type DType = "f32" | "f16" | "u32" | "u8";
 
 const BYTES: Record<DType, number> = { f32: 4, f16: 2, u32: 4, u8: 1 };
 
-/** Whose WebGPU runs the kernels: Deno's, or Dawn's (Chromium's). */
-export type Host = "deno" | "dawn";
+/**
+ * Whose WebGPU it is: Deno's, or Dawn's (Chromium's). `dawn-null` is Dawn without an adapter: it
+ * compiles kernels and runs nothing.
+ */
+export type Host = "deno" | "dawn" | "dawn-null";
 
 /** An open device. Close it with {@linkcode closeGpu}. */
 export interface Gpu {
@@ -70,7 +73,7 @@ export async function openGpu(
   { subgroups = true, host = environment("GPU") === "dawn" ? "dawn" : "deno" }: OpenOptions = {},
 ): Promise<Gpu> {
   quietLoader();
-  const api = host === "dawn" ? await openDawn() : navigator.gpu;
+  const api = host === "deno" ? navigator.gpu : await openDawn({ isNull: host === "dawn-null" });
   const adapter = await api?.requestAdapter({ powerPreference: "high-performance" });
   if (!api || !adapter) {
     throw new Error(
@@ -95,11 +98,11 @@ export async function openGpu(
   };
   // Deno does not list `subgroups` among an adapter's features, yet grants it: ask, and do without.
   let device: GPUDevice | null = null;
-  if (subgroups && min > 0 && min === max) {
+  if (subgroups && min > 0) {
     const requiredFeatures = [...features, "subgroups" as GPUFeatureName];
     device = await adapter.requestDevice({ ...descriptor, requiredFeatures }).catch(() => null);
   }
-  const subgroupSize = device === null ? 0 : min;
+  const subgroupSize = device !== null && min === max ? min : 0;
   device ??= await adapter.requestDevice(descriptor);
 
   const gpu: Gpu = {

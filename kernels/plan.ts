@@ -82,7 +82,7 @@ export function wgslOf({ label, code, include = [], types = {} }: KernelRun, hos
     usesF16 ||= dtype === "f16";
   }
   // naga knows subgroup operations but not the line that Tint wants before them.
-  const usesSubgroups = host === "dawn" && /\bsubgroup[A-Z]/.test(body);
+  const usesSubgroups = host !== "deno" && /\bsubgroup[A-Z]/.test(body);
   return (usesF16 ? "enable f16;\n" : "") + (usesSubgroups ? "enable subgroups;\n" : "") + body;
 }
 
@@ -134,11 +134,8 @@ export class Plan {
         resource: {
           buffer: tensor.buffer,
           offset: tensor.offset,
-          // vec4 arrays need whole vec4s; a view that ends short of one stays inside its buffer.
-          size: Math.min(
-            Math.max(16, Math.ceil(byteSize(tensor) / 16) * 16),
-            tensor.buffer.size - tensor.offset,
-          ),
+          // vec4 arrays need whole vec4s; buffers are made of them.
+          size: Math.max(16, Math.ceil(byteSize(tensor) / 16) * 16),
         },
       })),
     });

@@ -8,7 +8,7 @@
  */
 import { join } from "node:path";
 import { parameterShapes, type ViTConfig } from "./config.ts";
-import { recoverFolder, writeFolderAtomic } from "./files.ts";
+import { wholeFolder, writeFolderAtomic } from "./files.ts";
 import {
   isTarget,
   parsePeftConfig,
@@ -93,8 +93,8 @@ export function encodeAdapter(adapter: Adapter): Map<string, Uint8Array | string
     throw new RangeError("Cannot store an adapter: it has 0 modules, expected at least 1");
   }
   const tensors = new Map<string, FloatTensor>();
-  const put = (key: string, data: Float32Array, rows: number, ...columns: [] | [number]) =>
-    tensors.set(`base_model.model.${key}`, { shape: [rows, ...columns], data });
+  const put = (key: string, shape: number[], data: Float32Array) =>
+    tensors.set(`base_model.model.${key}`, { shape, data });
   const config: PeftConfig = {
     base_model_name_or_path: adapter.baseModel,
     r: first.rank,
@@ -107,21 +107,28 @@ export function encodeAdapter(adapter: Adapter): Map<string, Uint8Array | string
     alpha_pattern: {},
   };
   for (const { name, rank, alpha, loraA, loraB } of modules) {
-    put(`${name}.lora_A.weight`, loraA, rank, loraA.length / rank);
-    put(`${name}.lora_B.weight`, loraB, loraB.length / rank, rank);
+    put(`${name}.lora_A.weight`, [rank, loraA.length / rank], loraA);
+    put(`${name}.lora_B.weight`, [loraB.length / rank, rank], loraB);
     if (rank !== first.rank) config.rank_pattern[name] = rank;
     if (alpha !== first.alpha) config.alpha_pattern[name] = alpha;
   }
-  if (head) {
-    put("head.0.weight", head.weight1, head.hidden, head.weight1.length / head.hidden);
-    put("head.0.bias", head.bias1, head.hidden);
-    put("head.3.weight", head.weight2, head.embedDim, head.hidden); // 1 is ReLU, 2 dropout
-    put("head.3.bias", head.bias2, head.embedDim);
-  }
+  for (const [name, { shape, data }] of head ? headTensors(head) : []) put(name, shape, data);
   const metadata = { format: "pt", ...(logitScale !== null && { [LOGIT_SCALE]: `${logitScale}` }) };
   return new Map<string, Uint8Array | string>([
     [CONFIG_FILE, peftConfigText(config)],
     [TENSORS_FILE, encodeSafetensors(tensors, metadata)],
+  ]);
+}
+
+/** Tensors of a head by the names they have in a timm model with that head. */
+export function headTensors(
+  { hidden, embedDim, weight1, bias1, weight2, bias2 }: Head,
+): Map<string, { shape: number[]; data: Float32Array }> {
+  return new Map([
+    ["head.0.weight", { shape: [hidden, weight1.length / hidden], data: weight1 }],
+    ["head.0.bias", { shape: [hidden], data: bias1 }],
+    ["head.3.weight", { shape: [embedDim, hidden], data: weight2 }], // 1 is ReLU, 2 dropout
+    ["head.3.bias", { shape: [embedDim], data: bias2 }],
   ]);
 }
 
@@ -144,9 +151,9 @@ export async function writeAdapter(folder: string, adapter: Adapter): Promise<vo
  * @throws {Error} If a file cannot be read.
  */
 export async function readAdapter(folder: string): Promise<Adapter> {
-  await recoverFolder(folder);
-  const config = await readConfig(join(folder, CONFIG_FILE));
-  const file = await readSafetensors(join(folder, TENSORS_FILE));
+  const whole = await wholeFolder(folder);
+  const config = await readConfig(join(whole, CONFIG_FILE));
+  const file = await readSafetensors(join(whole, TENSORS_FILE));
   const unread = new Set(file.tensors.keys());
   const take: Take = (key, shape) => {
     unread.delete(key);

@@ -33,6 +33,8 @@ export interface Pass {
   images: number;
   /** Dropout of the input of a layer's adapter in this pass. */
   dropout(linear: Linear): Dropout;
+  /** Room for the parts of the adapters' gradients, see `GemmInput`; null where nothing is split. */
+  workspace: Tensor | null;
 }
 
 /** What a block's forward leaves for its backward; rows = images × tokens. */
@@ -241,7 +243,7 @@ export function blockForward(
  * for the first, where the gradient of x stops.
  */
 export function blockBackward(
-  { plan, network, dropout }: Pass,
+  { plan, network, dropout, workspace }: Pass,
   block: Block,
   { x, keep, scratch, gradient, below }: {
     x: Tensor;
@@ -264,6 +266,7 @@ export function blockBackward(
       ...tensors,
       h: keptH(plan, { block, linear, keep }),
       scratch: { h, dh, dropped },
+      workspace,
       dropout: dropout(linear),
     });
   const dPre = shaped(plan, wide, keep.pre.shape);

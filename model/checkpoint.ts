@@ -8,7 +8,7 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { z } from "zod";
 import { type Adapter, encodeAdapter, readAdapter } from "./adapter.ts";
-import { recoverFolder, writeFolderAtomic } from "./files.ts";
+import { oldFolder, recoverFolder, revertFolder, writeFolderAtomic } from "./files.ts";
 import { encodeSafetensors, readSafetensors, toFloat32 } from "./safetensors.ts";
 import type { OptimiserState } from "./trainer.ts";
 
@@ -55,7 +55,11 @@ export interface Checkpoint {
   progress: RunProgress;
 }
 
-/** Writes a checkpoint folder, whole or not at all. */
+/**
+ * Writes a checkpoint folder, whole or not at all, and keeps the one before it.
+ *
+ * @throws {Error} If it cannot be written; the last one is then untouched.
+ */
 export async function saveCheckpoint(
   folder: string,
   { adapter, optimiser, progress }: Checkpoint,
@@ -67,7 +71,27 @@ export async function saveCheckpoint(
   files.set(TENSORS_FILE, encodeSafetensors(tensors));
   const sums = Object.fromEntries([...files].map(([name, content]) => [name, summary(content)]));
   files.set(STATE_FILE, stateText({ ...progress, files: sums }));
-  await writeFolderAtomic(folder, files);
+  await writeFolderAtomic(folder, files, { keepOld: true });
+}
+
+/**
+ * Reads a checkpoint folder to go on from it. If it is damaged, the one before takes its place.
+ *
+ * @returns The checkpoint, and what was wrong with the damaged one, or null.
+ * @throws {Error} If none is whole; both are then left as they are.
+ */
+export async function recoverCheckpoint(
+  folder: string,
+): Promise<{ checkpoint: Checkpoint; damage: string | null }> {
+  try {
+    return { checkpoint: await loadCheckpoint(folder), damage: null };
+  } catch (error) {
+    const checkpoint = await loadCheckpoint(oldFolder(folder)).catch(() => {
+      throw error;
+    });
+    await revertFolder(folder);
+    return { checkpoint, damage: (error as Error).message };
+  }
 }
 
 /**

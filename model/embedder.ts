@@ -1,4 +1,4 @@
-import { type Gpu, readTensor, sizeOf, writeTensor } from "../kernels/gpu.ts";
+import { type Gpu, readTensor, sizeOf, type Tensor, writeTensor } from "../kernels/gpu.ts";
 import { Plan, runPlans } from "../kernels/plan.ts";
 import type { PoolMode } from "../kernels/pool.ts";
 import type { Head as HeadWeights } from "./adapter.ts";
@@ -61,7 +61,16 @@ export class Embedder {
    * @returns `(count, dim)`, rows of unit length.
    * @throws {RangeError} If there are too many images, or a part of one.
    */
-  async embed(pixels: Uint8Array): Promise<Float32Array> {
+  embed(pixels: Uint8Array): Promise<Float32Array> {
+    return this.#run(pixels, this.#head.embeddings);
+  }
+
+  /** As {@linkcode embed}, but rows are not brought to unit length: for sums over views. */
+  features(pixels: Uint8Array): Promise<Float32Array> {
+    return this.#run(pixels, this.#head.features);
+  }
+
+  async #run(pixels: Uint8Array, wanted: Tensor): Promise<Float32Array> {
     const { input } = this.#encoder;
     const count = pixels.length / (sizeOf(input.shape) / this.images);
     if (!Number.isInteger(count)) {
@@ -69,8 +78,7 @@ export class Embedder {
     }
     writeTensor(this.#gpu, input, pixels);
     runPlans(this.#gpu, [this.#embed]);
-    const embeddings = await readTensor(this.#gpu, this.#head.embeddings);
-    return embeddings.slice(0, count * this.dim);
+    return (await readTensor(this.#gpu, wanted)).slice(0, count * this.dim);
   }
 
   /** Frees the embedder's tensors, neither network nor trainables. */

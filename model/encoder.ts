@@ -8,7 +8,7 @@
  *
  * @module
  */
-import { gemm } from "../kernels/gemm.ts";
+import { gemm, workspaceSize } from "../kernels/gemm.ts";
 import { createTensor, type Gpu, type Tensor, viewTensor } from "../kernels/gpu.ts";
 import { layerNorm, layerNormBackward } from "../kernels/layer_norm.ts";
 import { patchify } from "../kernels/patchify.ts";
@@ -63,6 +63,7 @@ export class Encoder {
   readonly #kept: Kept;
   readonly #scratch: Scratch;
   readonly #gradient: { dy: Tensor; scaled: Tensor } | null;
+  readonly #workspace: Tensor | null;
   readonly #dropouts = new Map<string, Dropout>();
   /** `(images, height, width, 3)` u8 RGB, or `(images × patches, 768)` f32 patch rows. */
   readonly input: Tensor;
@@ -103,6 +104,8 @@ export class Encoder {
       stats: createTensor(gpu, [piece.images * tokens, 2]),
     };
     this.#scratch = createScratch(gpu, network, { ...piece, training: training !== null });
+    const room = training ? workspaceSize(gpu) : 0;
+    this.#workspace = room > 0 ? createTensor(gpu, [room]) : null;
     this.#gradient = training && { dy: make(), scaled: createTensor(gpu, shape, precision) };
   }
 
@@ -113,7 +116,7 @@ export class Encoder {
 
   /** Frees everything but the network. */
   destroy(): void {
-    destroyTensors(this.#gpu, [this.#kept, this.#scratch, this.#gradient]);
+    destroyTensors(this.#gpu, [this.#kept, this.#scratch, this.#gradient, this.#workspace]);
     destroyTensors(this.#gpu, [this.input, this.pooled, this.dPooled]);
   }
 
@@ -148,6 +151,7 @@ export class Encoder {
           network: this.#network,
           images: count,
           dropout: (linear) => this.#dropout(linear, start),
+          workspace: this.#workspace,
         },
         start,
         kept: firstImages(this.#gpu, this.#kept, { count, of: this.#microBatch }),

@@ -37,32 +37,53 @@ export async function writeFileAtomic(path: string, content: Uint8Array | string
  *     2. FOLDER     -> FOLDER.old                          FOLDER is absent, FOLDER.old whole
  *     3. FOLDER.new -> FOLDER, FOLDER.old is removed       FOLDER is the new one
  *
- * A process killed between 2 and 3 leaves no FOLDER; {@linkcode recoverFolder} renames FOLDER.old
- * back, so the old folder is never lost. Every reader of such a folder calls it first.
+ * A process killed between 2 and 3 leaves no FOLDER, but FOLDER.old: readers look there with
+ * {@linkcode wholeFolder}, and the next writer renames it back.
  *
  * @param files Content by file name.
+ * @param options.keepOld Leave FOLDER.old where it is until the next time, or until a full disk
+ *   needs its room.
  * @throws {Error} If a file cannot be written; an old folder is then untouched.
  */
 export async function writeFolderAtomic(
   path: string,
   files: ReadonlyMap<string, Uint8Array | string>,
+  { keepOld = false }: { keepOld?: boolean } = {},
 ): Promise<void> {
-  await recoverFolder(path);
-  const [fresh, aside] = [`${path}.new`, `${path}.old`];
-  await removeIfThere(fresh);
-  await removeIfThere(aside);
-  await Deno.mkdir(fresh, { recursive: true });
+  const [fresh, aside] = [`${path}.new`, oldFolder(path)];
   try {
+    await recoverFolder(path);
+    await removeIfThere(fresh);
+    if (!keepOld) await removeIfThere(aside);
+    await Deno.mkdir(fresh, { recursive: true });
     for (const [name, content] of files) await writeSynced(join(fresh, name), content);
     await syncFolder(fresh);
+    if (await exists(path)) {
+      await removeIfThere(aside);
+      await Deno.rename(path, aside);
+    }
+    await Deno.rename(fresh, path);
+    await syncFolder(dirname(path));
+    if (!keepOld) await removeIfThere(aside);
   } catch (cause) {
-    await removeIfThere(fresh);
+    await removeIfThere(fresh).catch(() => {}); // what went wrong first is what matters
+    const isFull = ["ENOSPC", "EDQUOT"].includes((cause as { code?: string }).code ?? "");
+    if (keepOld && isFull && await exists(path) && await exists(aside)) {
+      await removeIfThere(aside);
+      return await writeFolderAtomic(path, files, { keepOld });
+    }
     throw new Error(`Cannot write ${path}: ${(cause as Error).message}`, { cause });
   }
-  if (await exists(path)) await Deno.rename(path, aside);
-  await Deno.rename(fresh, path);
-  await syncFolder(dirname(path));
-  await removeIfThere(aside);
+}
+
+/** Where {@linkcode writeFolderAtomic} puts the folder that it replaces. */
+export function oldFolder(path: string): string {
+  return `${path}.old`;
+}
+
+/** FOLDER, or FOLDER.old if only that is there. */
+export async function wholeFolder(path: string): Promise<string> {
+  return await exists(path) || !await exists(oldFolder(path)) ? path : oldFolder(path);
 }
 
 /**
@@ -70,9 +91,15 @@ export async function writeFolderAtomic(
  * it; does nothing otherwise, also if there is no such folder.
  */
 export async function recoverFolder(path: string): Promise<void> {
-  if (await exists(path) || !await exists(`${path}.old`)) return;
-  await Deno.rename(`${path}.old`, path);
+  if (await wholeFolder(path) === path) return;
+  await Deno.rename(oldFolder(path), path);
   await syncFolder(dirname(path));
+}
+
+/** Replaces a folder that is no good by the one that it had replaced. */
+export async function revertFolder(path: string): Promise<void> {
+  await removeIfThere(path); // killed here, it is still no good and the old one still there
+  await recoverFolder(path);
 }
 
 async function writeSynced(path: string, content: Uint8Array | string): Promise<void> {

@@ -67,6 +67,11 @@ export class Head {
     this.dEmbeddings = make(dim);
   }
 
+  /** `(images, D)`: {@linkcode embeddings} before they are brought to unit length. */
+  get features(): Tensor {
+    return this.#layers?.out ?? this.#pooled;
+  }
+
   /** Frees the head's tensors, not its weights. */
   destroy(): void {
     destroyTensors(this.#gpu, [

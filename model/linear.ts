@@ -95,6 +95,8 @@ export interface LinearBackward {
   dx: Tensor | null;
   /** Room for h and its gradient, each (rows, r), and for dropout(x). */
   scratch: { h: Tensor; dh: Tensor; dropped: Tensor };
+  /** Room for the parts of the adapter's gradients, see `GemmInput`. */
+  workspace: Tensor | null;
   dropout: Dropout;
   epilogue?: Epilogue;
 }
@@ -103,7 +105,7 @@ export interface LinearBackward {
 export function linearBackward(
   plan: Plan,
   { name, weight, lora }: Linear,
-  { dy, x, isDropped = false, h, dx, scratch, dropout, epilogue = {} }: LinearBackward,
+  { dy, x, isDropped = false, h, dx, scratch, workspace, dropout, epilogue = {} }: LinearBackward,
 ): void {
   const label = `${kind(name)} backward`;
   if (!lora) {
@@ -121,7 +123,7 @@ export function linearBackward(
   const dh = shaped(plan, scratch.dh, [rows, rank]);
   const { scale } = lora;
   gemm(plan, { form: "nn", a: dy, b: lora.b, c: dh, scale, label: "lora_B backward" });
-  const gradient = { form: "tn", accumulate: true, label: "lora gradients" } as const;
+  const gradient = { form: "tn", accumulate: true, workspace, label: "lora gradients" } as const;
   gemm(plan, { ...gradient, a: dy, b: h, c: lora.dB, scale });
   gemm(plan, { ...gradient, a: dh, b: input, c: lora.dA });
   if (!dx) return;

@@ -21,6 +21,11 @@ import type { Backbone } from "./weights.ts";
 /** Storage of weights and activations; sums are f32 in both. */
 export type Precision = "f32" | "f16";
 
+/** f16 where a GPU has it: a CPU adapter computes f16 no faster, and less exactly. */
+export function bestPrecision(gpu: Gpu): Precision {
+  return gpu.hasF16 && !gpu.isCpu ? "f16" : "f32";
+}
+
 /** Scale and shift of a layer norm, `(C)` f32 each. */
 export interface NormWeights {
   weight: Tensor;

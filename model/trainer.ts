@@ -271,6 +271,19 @@ export class Trainer {
   }
 
   /**
+   * Gradients of the batch by parameter, as a step of this number computes them, times the loss
+   * scale: to look into a step that went wrong. Waits for the GPU.
+   */
+  async gradients(step: number): Promise<Map<string, Float32Array>> {
+    this.#writeStep(0, step);
+    runPlans(this.#gpu, [this.#gradients]);
+    const { gradients } = this.trainables.training!;
+    const values = await readTensor(this.#gpu, gradients);
+    writeTensor(this.#gpu, gradients, new Float32Array(values.length)); // as an update leaves them
+    return this.trainables.unpack(values);
+  }
+
+  /**
    * Queues a whole step on the batch.
    *
    * @param lr Learning rate of this step.
@@ -301,12 +314,16 @@ export class Trainer {
     });
   }
 
-  /** GPU time of one more step on the last batch, by kernel. The step is not taken. */
-  async profile(): Promise<ProfileRow[]> {
-    this.#writeStep(0);
-    const rows = await this.#gradients.profile();
-    const { gradients } = this.trainables.training!;
-    writeTensor(this.#gpu, gradients, new Float32Array(gradients.shape[0]!));
+  /**
+   * Takes a step on the last batch with a timestamp around every kernel. Waits for the GPU.
+   *
+   * @returns GPU time by kernel.
+   * @throws {Error} If the adapter has no timestamps.
+   */
+  async profile(lr: number): Promise<ProfileRow[]> {
+    this.#writeStep(lr);
+    const rows = [...await this.#gradients.profile(), ...await this.#update.profile()];
+    this.#step++;
     return rows;
   }
 
@@ -358,11 +375,11 @@ export class Trainer {
     destroyTensors(this.#gpu, this.#tensors);
   }
 
-  #writeStep(lr: number): void {
+  #writeStep(lr: number, step = this.#step): void {
     const { seed } = this.#options;
-    this.#sites.write(seed, this.#step);
+    this.#sites.write(seed, step);
     const values = new Uint32Array(8);
-    values.set([seed, this.#step]);
+    values.set([seed, step]);
     new Float32Array(values.buffer)[2] = lr;
     writeTensor(this.#gpu, this.#tensors.step!, values);
   }

@@ -70,7 +70,7 @@ export function parseFlags<const T extends Record<string, FlagSpec>>(
   try {
     given = parseArgs({ args: fillBare(args, specs), options, allowPositionals: false }).values;
   } catch (cause) {
-    const reason = (cause as Error).message.split(". ")[0]!.split("\n")[0]!;
+    const reason = reasonOf((cause as Error).message);
     throw new UsageError(`Cannot run ${command.name}: ${reason}, see --help`, { cause });
   }
   if (given.help === true) throw new HelpRequest(helpText(command, specs));
@@ -79,6 +79,13 @@ export function parseFlags<const T extends Record<string, FlagSpec>>(
     values[name] = flagValue(command, name, spec, given[name]);
   }
   return values as FlagValues<T>;
+}
+
+/** What `parseArgs` says, without its advice for commands that take more than flags. */
+function reasonOf(message: string): string {
+  const [, flag] = /'(--\S+)' argument is ambiguous/.exec(message) ?? [];
+  if (flag !== undefined) return `${flag} needs a value (a negative one as ${flag}=-1)`;
+  return message.split(/\. (?:To|This) /)[0]!;
 }
 
 /** Gives a flag that may stand alone the value that this means. */
@@ -117,9 +124,10 @@ function flagValue(command: Command, name: string, spec: FlagSpec, given: unknow
       text.trim() === "" || !Number.isFinite(value) || (whole && !Number.isSafeInteger(value)) ||
       !(value >= min && value <= max)
     ) {
-      const range = `${min === -Infinity ? "" : ` >= ${min}`}${
-        max === Infinity ? "" : ` <= ${max}`
-      }`;
+      const range = [
+        ...(min === -Infinity ? [] : [` >= ${min}`]),
+        ...(max === Infinity ? [] : [` <= ${max}`]),
+      ].join(" and");
       throw refuse(`${whole ? "an integer" : "a number"}${range}`);
     }
     return value;
@@ -129,7 +137,9 @@ function flagValue(command: Command, name: string, spec: FlagSpec, given: unknow
 
 function helpText({ name, summary }: Command, specs: Record<string, FlagSpec>): string {
   const rows = Object.entries(specs).map(([flag, spec]) => {
-    const value = spec.type === "boolean" ? "" : ` ${(spec.unit ?? spec.type).toUpperCase()}`;
+    const unit = (spec.unit ?? spec.type).toUpperCase();
+    const isOptional = "bare" in spec && spec.bare !== undefined;
+    const value = spec.type === "boolean" ? "" : isOptional ? ` [${unit}]` : ` ${unit}`;
     const fallback = "default" in spec && spec.default !== undefined && spec.default !== false
       ? ` (default ${spec.default})`
       : spec.required

@@ -8,13 +8,13 @@
  */
 import { statSync } from "node:fs";
 import { join } from "node:path";
-import { pictureNames, toTensors } from "../eval/embeddings.ts";
+import { type NamedEmbeddings, pictureNames, toTensors } from "../eval/embeddings.ts";
 import { listPictures } from "../eval/folder.ts";
 import { writeSafetensors } from "../model/safetensors.ts";
 import { parseFlags, runScript, UsageError } from "./cli.ts";
 import { embedPictures, embedProtocol, protocolOf } from "./evaluation.ts";
 import { checkImgSize, DATA_FLAGS, MODEL_FLAGS, readEntries } from "./flags.ts";
-import { withEmbedder } from "./inference.ts";
+import { loadForFlags } from "./inference.ts";
 
 const FLAGS = {
   adapter: { type: "string", unit: "folder", required: true, help: "adapter to embed with" },
@@ -42,20 +42,22 @@ export async function main(args: string[]): Promise<void> {
   const protocol = file === null ? null : protocolOf(await readEntries(file, source), flags);
   const paths = flags.pictures.flatMap(expand);
 
-  const named = await withEmbedder(flags, async (embedder) => {
-    if (protocol) {
-      const namesOf = (items: typeof protocol.gallery) =>
-        pictureNames(items.map(({ picture }) => picture));
-      return {
-        ...await embedProtocol(embedder, protocol, reading),
-        queryNames: namesOf(protocol.queries),
-        galleryNames: namesOf(protocol.gallery),
-      };
-    }
+  using loaded = await loadForFlags(flags);
+  const { embedder } = loaded;
+  let named: NamedEmbeddings;
+  if (protocol) {
+    const namesOf = (items: typeof protocol.gallery) =>
+      pictureNames(items.map(({ picture }) => picture));
+    named = {
+      ...await embedProtocol(embedder, protocol, reading),
+      queryNames: namesOf(protocol.queries),
+      galleryNames: namesOf(protocol.gallery),
+    };
+  } else {
     const query = await embedPictures(embedder, paths, reading);
     const gallery = new Float32Array();
-    return { query, gallery, dim: embedder.dim, queryNames: paths, galleryNames: [] };
-  });
+    named = { query, gallery, dim: embedder.dim, queryNames: paths, galleryNames: [] };
+  }
   const { tensors, metadata } = toTensors(named);
   await writeSafetensors(flags.output, tensors, metadata);
   console.error(

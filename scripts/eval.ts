@@ -9,17 +9,25 @@
 import { alignEmbeddings, parseEmbeddings } from "../eval/embeddings.ts";
 import { evaluate } from "../eval/evaluate.ts";
 import { resultLines } from "../eval/lines.ts";
-import type { Embeddings } from "../eval/ranks.ts";
+import { rankImage } from "../eval/rank_image.ts";
+import { reportHtml } from "../eval/report.ts";
 import { writeFileAtomic } from "../model/files.ts";
 import { readSafetensors, toFloat32 } from "../model/safetensors.ts";
-import { parseFlags, runScript, UsageError } from "./cli.ts";
-import { embedProtocol, gpuRanker, protocolOf } from "./evaluation.ts";
+import { type FlagValues, parseFlags, runScript, UsageError } from "./cli.ts";
+import { type Evaluated, evaluateWith, protocolOf } from "./evaluation.ts";
 import { checkImgSize, DATA_FLAGS, MODEL_FLAGS, readEntries } from "./flags.ts";
-import { withEmbedder } from "./inference.ts";
+import { evaluateUniversity, UNIVERSITY_FLAGS } from "./eval_university.ts";
+import { loadForFlags } from "./inference.ts";
 
 const FLAGS = {
+  layout: {
+    type: "string",
+    default: "pairs",
+    choices: ["pairs", "university"],
+    help: "a pairs file, or folders of University-1652",
+  },
   ...DATA_FLAGS,
-  test_pairs_meta_file: { ...DATA_FLAGS.test_pairs_meta_file, required: true },
+  ...UNIVERSITY_FLAGS,
   adapter: { type: "string", unit: "folder", help: "adapter to evaluate" },
   embeddings: {
     type: "string",
@@ -29,7 +37,15 @@ const FLAGS = {
   ...MODEL_FLAGS,
   radius: { type: "string", unit: "m,m,…", help: "count recall within these distances too" },
   json: { type: "string", unit: "file", help: "write every number" },
+  report: { type: "string", unit: "file", help: "write a report as one HTML page" },
+  rank_image: {
+    type: "integer",
+    unit: "query",
+    min: 0,
+    help: "write rank_QUERY.png: its ten best",
+  },
 } as const;
+type Flags = FlagValues<typeof FLAGS>;
 
 /** Runs the command. */
 export async function main(args: string[]): Promise<void> {
@@ -40,32 +56,49 @@ export async function main(args: string[]): Promise<void> {
   }
   checkImgSize(flags.img_size, "eval");
   const radii = parseRadii(flags.radius);
-  const protocol = protocolOf(
-    await readEntries(flags.test_pairs_meta_file, {
-      dataRoot: flags.data_root,
-      allowOutsideRoot: flags.allow_outside_root,
-    }),
-    flags,
-  );
-  const { metrics } = flags.embeddings !== null
-    ? await evaluate({
-      protocol,
-      embeddings: alignEmbeddings(
-        await readEmbeddings(flags.embeddings),
-        protocol,
-        flags.embeddings,
-      ),
-      radii,
-    })
-    : await withEmbedder({ ...flags, adapter: flags.adapter! }, async (embedder, gpu) => {
-      const reading = { imgSize: flags.img_size, numWorkers: flags.num_workers };
-      const embeddings: Embeddings = await embedProtocol(embedder, protocol, reading);
-      return await evaluate({ protocol, embeddings, radii, rank: gpuRanker(gpu) });
-    });
+  const evaluated = flags.layout === "university"
+    ? await evaluateUniversity(flags)
+    : await evaluatePairs(flags, radii);
+  const { metrics } = evaluated.evaluation;
   for (const line of resultLines(metrics, radii)) console.log(line);
   if (flags.json !== null) {
     await writeFileAtomic(flags.json, JSON.stringify(metrics, null, 2) + "\n");
   }
+  if (flags.report !== null) {
+    const html = await reportHtml({
+      title: flags.adapter ?? flags.embeddings ?? "",
+      config: flags,
+      steps: [],
+      evaluations: [],
+      evaluation: evaluated,
+      seed: 0,
+    });
+    await writeFileAtomic(flags.report, html);
+    console.error(`report: ${flags.report}`);
+  }
+  if (flags.rank_image !== null) {
+    const path = `rank_${flags.rank_image}.png`;
+    await writeFileAtomic(path, await rankImage({ ...evaluated, query: flags.rank_image }));
+    console.error(`ranking: ${path}`);
+  }
+}
+
+/** Evaluates a pairs file with an adapter, or with a file of embeddings on the CPU. */
+async function evaluatePairs(flags: Flags, radii: readonly number[]): Promise<Evaluated> {
+  const { test_pairs_meta_file: file, embeddings: path } = flags;
+  if (file === null) throw new UsageError("Cannot run eval: --test_pairs_meta_file is missing");
+  const entries = await readEntries(file, {
+    dataRoot: flags.data_root,
+    allowOutsideRoot: flags.allow_outside_root,
+  });
+  const protocol = protocolOf(entries, flags);
+  if (path !== null) {
+    const embeddings = alignEmbeddings(await readEmbeddings(path), protocol, path);
+    return { protocol, embeddings, evaluation: await evaluate({ protocol, embeddings, radii }) };
+  }
+  using loaded = await loadForFlags(flags);
+  const reading = { imgSize: flags.img_size, numWorkers: flags.num_workers };
+  return await evaluateWith(loaded, protocol, reading, radii);
 }
 
 /** Reads a file of embeddings; see `eval/embeddings.ts` for its format. */

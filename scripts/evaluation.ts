@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { loadPictures } from "../data/loader.ts";
 import { type Entry, type PairMode, picturePath } from "../data/pairs.ts";
 import { evaluate, type Evaluation } from "../eval/evaluate.ts";
 import { buildProtocol, type Protocol } from "../eval/protocol.ts";
@@ -11,6 +10,7 @@ import { type Ranker, rankingOf } from "../eval/ranks.ts";
 import type { Embeddings } from "../eval/ranks.ts";
 import type { Gpu } from "../kernels/gpu.ts";
 import { searchGallery } from "../kernels/search.ts";
+import { embedPictures as embedFiles } from "../load_embedder.ts";
 import type { Embedder } from "../model/embedder.ts";
 import { Progress } from "./progress.ts";
 
@@ -34,6 +34,8 @@ export function protocolOf(entries: readonly Entry[], flags: EvaluationFlags): P
 export interface ReadingOptions {
   imgSize: number;
   numWorkers: number;
+  /** Aborted to stop between two batches. */
+  signal?: AbortSignal;
 }
 
 /**
@@ -45,20 +47,16 @@ export interface ReadingOptions {
 export async function embedPictures(
   embedder: Embedder,
   paths: readonly string[],
-  { imgSize, numWorkers }: ReadingOptions,
+  { imgSize, numWorkers, signal }: ReadingOptions,
 ): Promise<Float32Array<ArrayBuffer>> {
-  const embeddings = new Float32Array(paths.length * embedder.dim);
   const progress = new Progress("embed");
   const start = performance.now();
-  const batches = loadPictures(paths, { imgSize, numWorkers, batchSize: embedder.images });
-  let done = 0;
-  for await (const { pixels, count } of batches) {
-    const used = pixels.subarray(0, count * imgSize * imgSize * 3);
-    embeddings.set(await embedder.embed(used), done * embedder.dim);
-    done += count;
+  const onProgress = (done: number) => {
+    signal?.throwIfAborted();
     const rate = done / (performance.now() - start) * 1000;
     progress.show({ done, total: paths.length, words: [`${rate.toFixed(1)} images/s`] });
-  }
+  };
+  const embeddings = await embedFiles(embedder, paths, { imgSize, numWorkers, onProgress });
   progress.end();
   return embeddings;
 }
@@ -100,13 +98,21 @@ export function gpuRanker(gpu: Gpu): Ranker {
   };
 }
 
+/** An evaluation with all that it came from, as a report wants it. */
+export interface Evaluated {
+  protocol: Protocol;
+  embeddings: Embeddings;
+  evaluation: Evaluation;
+}
+
 /** Embeds and evaluates. */
 export async function evaluateWith(
-  gpu: Gpu,
-  embedder: Embedder,
+  { gpu, embedder }: { gpu: Gpu; embedder: Embedder },
   protocol: Protocol,
   options: ReadingOptions,
-): Promise<Evaluation> {
+  radii: readonly number[] = [],
+): Promise<Evaluated> {
   const embeddings = await embedProtocol(embedder, protocol, options);
-  return await evaluate({ protocol, embeddings, rank: gpuRanker(gpu) });
+  const evaluation = await evaluate({ protocol, embeddings, radii, rank: gpuRanker(gpu) });
+  return { protocol, embeddings, evaluation };
 }

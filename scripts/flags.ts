@@ -7,7 +7,10 @@ import { existsSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { type Entry, parseEntries, readPairsText } from "../data/pairs.ts";
 import type { Gpu } from "../kernels/gpu.ts";
-import type { Precision } from "../model/network.ts";
+import { modelConfig } from "../model/config.ts";
+import { backbonePath } from "../model/hub.ts";
+import { bestPrecision, type Precision } from "../model/network.ts";
+import { type Backbone, loadBackbone } from "../model/weights.ts";
 import { UsageError } from "./cli.ts";
 
 /** Which backbone, and how images enter it. */
@@ -21,6 +24,12 @@ export const MODEL_FLAGS = {
     type: "string",
     unit: "file",
     help: "its .safetensors file, of timm or Hugging Face; by default the one in the hub's cache",
+  },
+  depth: {
+    type: "integer",
+    unit: "blocks",
+    min: 1,
+    help: "use only so many blocks of the backbone, from the first on: quick trials",
   },
   img_size: { type: "integer", unit: "px", default: 384, min: 16, help: "side of the input" },
   global_pool: {
@@ -91,8 +100,20 @@ export async function readEntries(
   });
 }
 
-/** f16 where a GPU has it: a CPU adapter computes f16 no faster, and less exactly. */
+/**
+ * The backbone that the flags name.
+ *
+ * @throws {Error} If its file is missing or damaged, or it has fewer blocks than are wanted.
+ */
+export async function readBackbone(
+  { model, weights, depth }: { model: string; weights: string | null; depth: number | null },
+): Promise<Backbone> {
+  const config = modelConfig(model);
+  const used = depth === null ? config : modelConfig(model, { depth });
+  return { ...await loadBackbone(await backbonePath(config, weights), config), config: used };
+}
+
+/** The precision that the flag names; `auto` is {@linkcode bestPrecision}. */
 export function choosePrecision(gpu: Gpu, precision: string): Precision {
-  if (precision === "f32" || precision === "f16") return precision;
-  return gpu.hasF16 && !gpu.isCpu ? "f16" : "f32";
+  return precision === "f32" || precision === "f16" ? precision : bestPrecision(gpu);
 }

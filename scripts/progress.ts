@@ -15,10 +15,9 @@ const LINE_MS = 10_000; // between lines where there is no terminal
  */
 export class Progress {
   readonly #label: string;
-  readonly #start = performance.now();
   readonly #isTerminal = Deno.stderr.isTerminal();
   #lastLine = -Infinity;
-  #first: number | null = null;
+  #first: { done: number; time: number } | null = null;
 
   constructor(label: string) {
     this.#label = label;
@@ -26,15 +25,15 @@ export class Progress {
 
   /** Shows a state; the time left is estimated from the first one on. */
   show({ done, total, words }: ProgressState): void {
-    this.#first ??= done;
     const now = performance.now();
+    this.#first ??= { done, time: now };
     if (!this.#isTerminal && done < total && now - this.#lastLine < LINE_MS) return;
     this.#lastLine = now;
     const filled = Math.round(WIDTH * Math.min(1, done / Math.max(1, total)));
     const bar = "█".repeat(filled) + "░".repeat(WIDTH - filled);
-    const progressed = done - this.#first;
+    const progressed = done - this.#first.done;
     const left = progressed > 0 && done < total
-      ? [`${duration((now - this.#start) / progressed * (total - done))} left`]
+      ? [`${duration((now - this.#first.time) / progressed * (total - done))} left`]
       : [];
     const line = [`${this.#label} ${bar} ${done}/${total}`, ...words, ...left].join("  ");
     this.#write(this.#isTerminal ? `\r\x1b[K${line}` : `${line}\n`);

@@ -5,33 +5,52 @@
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { oldFolder } from "../model/files.ts";
 
 const FILES = { log: "log.txt", metrics: "metrics.jsonl" } as const;
 
 /** Files that grow while a run goes on. */
 export type RunFile = keyof typeof FILES;
+const NAMES = Object.keys(FILES) as RunFile[];
 
-/** A run's folder, open for writing. */
+/**
+ * A run's folder, open for writing, by one process at a time.
+ *
+ * Lines that a full disk does not take wait in memory and are written with the next ones.
+ */
 export class RunFolder {
   readonly #files: Record<RunFile, Deno.FsFile>;
+  readonly #waiting: Record<RunFile, Uint8Array[]> = { log: [], metrics: [] };
+  #isFull = false;
+  #isOpen = true;
   readonly path: string;
 
+  /** @throws {Error} If another process has it open, or a file cannot be opened. */
   constructor(path: string) {
     this.path = path;
     const open = (name: string) =>
       Deno.openSync(join(path, name), { write: true, create: true, append: true });
     this.#files = { log: open(FILES.log), metrics: open(FILES.metrics) };
+    if (isLocked(this.#files.log)) {
+      this.close();
+      throw new Error(`Cannot write to run ${path}: another process writes to it`);
+    }
   }
 
   /** Prints a line and adds it to the log. */
   log(line: string): void {
     console.log(line);
-    this.#append("log", line);
+    this.record(line);
   }
 
   /** As {@linkcode log}, for what is not a result: the line goes to stderr. */
   note(line: string): void {
     console.error(line);
+    this.record(line);
+  }
+
+  /** Adds a line to the log. */
+  record(line: string): void {
     this.#append("log", line);
   }
 
@@ -40,8 +59,14 @@ export class RunFolder {
     this.#append("metrics", JSON.stringify(values));
   }
 
-  /** Bytes of each file so far. */
+  /**
+   * Bytes of each file, which are then on the disk for good.
+   *
+   * @throws {Error} If lines wait that the disk does not take.
+   */
   written(): Record<RunFile, number> {
+    this.flush();
+    for (const name of NAMES) this.#files[name].syncSync();
     return {
       log: this.#files.log.statSync().size,
       metrics: this.#files.metrics.statSync().size,
@@ -50,9 +75,30 @@ export class RunFolder {
 
   /** Cuts off what was written after a checkpoint. */
   rewind(written: Record<string, number>): void {
-    for (const name of ["log", "metrics"] as const) {
+    for (const name of NAMES) {
       const size = this.#files[name].statSync().size;
       this.#files[name].truncateSync(Math.min(size, written[name] ?? size));
+    }
+  }
+
+  /**
+   * Writes the lines that wait.
+   *
+   * @throws {Error} If the disk does not take them.
+   */
+  flush(): void {
+    for (const name of NAMES) {
+      const waiting = this.#waiting[name];
+      try {
+        for (let line = waiting[0]; line; line = waiting[0]) {
+          const rest = line.subarray(this.#files[name].writeSync(line));
+          if (rest.length > 0) waiting[0] = rest;
+          else waiting.shift();
+        }
+      } catch (cause) {
+        const path = this.join(FILES[name]);
+        throw new Error(`Cannot write ${path}: ${(cause as Error).message}`, { cause });
+      }
     }
   }
 
@@ -61,16 +107,33 @@ export class RunFolder {
     return join(this.path, name);
   }
 
-  /** Closes the files. */
+  /** Closes the files, if they are open. */
   close(): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
     for (const file of Object.values(this.#files)) file.close();
   }
 
   #append(file: RunFile, line: string): void {
-    const bytes = new TextEncoder().encode(`${line}\n`);
-    for (let done = 0; done < bytes.length;) {
-      done += this.#files[file].writeSync(bytes.subarray(done));
+    this.#waiting[file].push(new TextEncoder().encode(`${line}\n`));
+    try {
+      this.flush();
+      this.#isFull = false;
+    } catch (error) { // hours of training are worth more than a line: it may be written later
+      if (!this.#isFull) {
+        console.error(`warning: ${(error as Error).message}; it is kept in memory`);
+      }
+      this.#isFull = true;
     }
+  }
+}
+
+/** The lock goes with the process, however it ends. Some network file systems have no locks. */
+function isLocked(file: Deno.FsFile): boolean {
+  try {
+    return !file.tryLockSync(true);
+  } catch {
+    return false;
   }
 }
 
@@ -109,14 +172,14 @@ export function createRunFolder(modelPath: string, model: string, now: Date): Ru
 export function findRun(modelPath: string, path: string): string {
   if (path !== "") {
     const run = existsSync(join(path, "trainer.json")) ? join(path, "..") : path;
-    if (existsSync(join(run, "last")) || existsSync(join(run, "last.old"))) return run;
+    if (lastFolders(run).some(existsSync)) return run;
     throw new Error(`Cannot resume ${path}: there is no checkpoint "last" in it`);
   }
   const runs: { path: string; time: number }[] = [];
   for (const model of foldersIn(modelPath)) {
     for (const run of foldersIn(model)) {
-      for (const last of ["last", "last.old"]) {
-        const time = timeOf(join(run, last, "trainer.json"));
+      for (const last of lastFolders(run)) {
+        const time = timeOf(join(last, "trainer.json"));
         if (time !== null) runs.push({ path: run, time });
       }
     }
@@ -124,6 +187,12 @@ export function findRun(modelPath: string, path: string): string {
   runs.sort((a, b) => b.time - a.time);
   if (!runs[0]) throw new Error(`Cannot resume: no run under ${modelPath} has a checkpoint "last"`);
   return runs[0].path;
+}
+
+/** Where the checkpoint of a run is, and where the one before it. */
+function lastFolders(run: string): string[] {
+  const last = join(run, "last");
+  return [last, oldFolder(last)];
 }
 
 function foldersIn(path: string): string[] {

@@ -10,17 +10,15 @@ import { type PairMode, pairsOf } from "../data/pairs.ts";
 import { previewSheet } from "../data/preview.ts";
 import { closeGpu, openGpu } from "../kernels/gpu.ts";
 import type { PoolMode } from "../kernels/pool.ts";
-import { type Checkpoint, loadCheckpoint } from "../model/checkpoint.ts";
-import { modelConfig } from "../model/config.ts";
+import { type Checkpoint, recoverCheckpoint } from "../model/checkpoint.ts";
 import { createEmbedder } from "../model/embedder.ts";
 import { writeFileAtomic } from "../model/files.ts";
-import { backbonePath } from "../model/hub.ts";
 import { initialAdapter } from "../model/init.ts";
 import { createTrainer } from "../model/trainer.ts";
-import { loadBackbone } from "../model/weights.ts";
 import { parseFlags, runScript } from "./cli.ts";
 import { protocolOf } from "./evaluation.ts";
-import { choosePrecision, readEntries } from "./flags.ts";
+import { choosePrecision, readBackbone, readEntries } from "./flags.ts";
+import { keepOnly, rootsOf } from "./permissions.ts";
 import { createRunFolder, findRun, RunFolder } from "./run_folder.ts";
 import {
   augmentSettings,
@@ -37,7 +35,15 @@ const EVAL_IMAGES = 32; // at a time: as fast as more, and little memory beside 
 
 /** Runs the command. */
 export async function main(args: string[]): Promise<void> {
-  const { flags, checkpoint, path } = await readFlags(args);
+  const { flags, resumed } = await readFlags(args);
+  try {
+    await train(flags, resumed);
+  } finally {
+    resumed?.folder.close();
+  }
+}
+
+async function train(flags: TrainFlags, resumed: Resumed | null): Promise<void> {
   checkTrainFlags(flags);
   const reading = { dataRoot: flags.data_root, allowOutsideRoot: flags.allow_outside_root };
   const entries = await readEntries(flags.train_pairs_meta_file, reading);
@@ -45,12 +51,21 @@ export async function main(args: string[]): Promise<void> {
   const test = flags.test_pairs_meta_file;
   const protocol = test === null ? null : protocolOf(await readEntries(test, reading), flags);
   const augment = await augmentSettings(flags);
-  const config = modelConfig(flags.model);
-  const backbone = await loadBackbone(await backbonePath(config, flags.weights), config);
+  const backbone = await readBackbone(flags);
+  const { config } = backbone;
+  const pictures = pairs.flatMap(({ query, reference }) => [query, reference]);
+  for (const { picture } of protocol ? [...protocol.queries, ...protocol.gallery] : []) {
+    pictures.push(picture);
+  }
+  await keepOnly({
+    read: rootsOf(pictures, flags.allow_outside_root),
+    write: [resumed?.folder.path ?? flags.model_path],
+    pictures: true,
+  });
 
   const gpu = await openGpu();
   try {
-    const adapter = checkpoint?.adapter ?? initialAdapter(config, {
+    const adapter = resumed?.checkpoint.adapter ?? initialAdapter(config, {
       rank: flags.lora_r,
       alpha: flags.lora_alpha,
       dropout: flags.lora_dropout,
@@ -75,23 +90,26 @@ export async function main(args: string[]): Promise<void> {
       clipNorm: flags.clip_grad_norm,
       seed: flags.seed,
     });
-    if (checkpoint) trainer.writeState(checkpoint.optimiser);
+    if (resumed) trainer.writeState(resumed.checkpoint.optimiser);
     const { network, trainables } = trainer;
     const { head } = adapter;
     const embedder = protocol &&
       await createEmbedder(gpu, { network, trainables, head, pool, images: EVAL_IMAGES });
 
-    const folder = path === null
-      ? createRunFolder(flags.model_path, config.name, new Date())
-      : new RunFolder(path);
+    const progress = resumed && resumed.checkpoint.progress;
+    const folder = resumed?.folder ??
+      createRunFolder(flags.model_path, config.name, new Date());
     try {
+      if (progress) folder.rewind(progress.written);
+      if (resumed?.damage) {
+        folder.note(`warning: ${resumed.damage}; the checkpoint before it takes its place`);
+      }
       folder.note(`adapter: ${gpu.name}${gpu.isCpu ? " (software, slow)" : ""}, ${precision}`);
       folder.note(`data: ${entries.length} entries, ${pairs.length} pairs`);
       folder.note(
         `trained: ${trainables.count.toLocaleString("en")} parameters, GPU memory: ` +
           `${(gpu.memory.peak / 2 ** 20).toFixed(0)} MiB, run: ${folder.path}`,
       );
-      const progress = checkpoint?.progress ?? null;
       const run = {
         gpu,
         flags,
@@ -124,23 +142,37 @@ async function writePreview(run: Run, count: number): Promise<void> {
   folder.note(`preview: ${folder.join("preview.png")}`);
 }
 
+/** A run to go on with. */
+interface Resumed {
+  folder: RunFolder;
+  checkpoint: Checkpoint;
+  /** What was wrong with the newest checkpoint, or null. */
+  damage: string | null;
+}
+
 /** Flags of the command line; of a resumed run, those that it was started with. */
 async function readFlags(
   args: string[],
-): Promise<{ flags: TrainFlags; checkpoint: Checkpoint | null; path: string | null }> {
+): Promise<{ flags: TrainFlags; resumed: Resumed | null }> {
   const isResumed = args.some((arg) => arg === "--resume" || arg.startsWith("--resume="));
   if (!isResumed) {
-    return { flags: parseFlags(COMMAND, TRAIN_FLAGS, args), checkpoint: null, path: null };
+    return { flags: parseFlags(COMMAND, TRAIN_FLAGS, args), resumed: null };
   }
   const { train_pairs_meta_file: file } = TRAIN_FLAGS;
   const lenient = { ...TRAIN_FLAGS, train_pairs_meta_file: { ...file, required: false } };
   const { resume, model_path } = parseFlags(COMMAND, lenient, args);
   const path = findRun(model_path, resume === "newest" ? "" : resume!);
-  const checkpoint = await loadCheckpoint(`${path}/last`);
-  const stored = checkpoint.progress.flags;
-  const flags = parseFlags(COMMAND, withStored(stored), args);
-  checkSame(flags, stored);
-  return { flags, checkpoint, path };
+  const folder = new RunFolder(path); // from here on no other process may write to it
+  try {
+    const { checkpoint, damage } = await recoverCheckpoint(folder.join("last"));
+    const stored = checkpoint.progress.flags;
+    const flags = parseFlags(COMMAND, withStored(stored), args);
+    checkSame(flags, stored);
+    return { flags, resumed: { folder, checkpoint, damage } };
+  } catch (error) {
+    folder.close();
+    throw error;
+  }
 }
 
 if (import.meta.main) await runScript(main);

@@ -3,23 +3,26 @@
  *
  * @module
  */
+import { basename } from "node:path";
 import type { AugmentSettings } from "../data/augment_settings.ts";
-import { createPairLoader } from "../data/loader.ts";
+import { createPairLoader, type PairLoader } from "../data/loader.ts";
 import type { Entry, Pair } from "../data/pairs.ts";
 import { createSampler, type Sampler, type Sampling } from "../data/sampler.ts";
 import { resultLines } from "../eval/lines.ts";
 import type { Protocol } from "../eval/protocol.ts";
 import type { Gpu } from "../kernels/gpu.ts";
-import { writeAdapter } from "../model/adapter.ts";
-import { type RunProgress, saveCheckpoint } from "../model/checkpoint.ts";
+import type { RunProgress } from "../model/checkpoint.ts";
 import type { Embedder } from "../model/embedder.ts";
 import { writeFileAtomic } from "../model/files.ts";
 import { type Schedule, scheduleFactor } from "../model/schedule.ts";
-import type { StepResult, Trainer } from "../model/trainer.ts";
+import type { Trainer } from "../model/trainer.ts";
 import { Exit } from "./cli.ts";
 import { evaluateWith } from "./evaluation.ts";
-import { Progress } from "./progress.ts";
+import { writeRunReport } from "./report.ts";
 import type { RunFolder } from "./run_folder.ts";
+import { Saver } from "./saver.ts";
+import { Diverged, StepLog } from "./step_log.ts";
+import { listenForStop } from "./stop.ts";
 import { smoothingOf, type TrainFlags } from "./train_flags.ts";
 
 /** A run, ready to start or to go on. */
@@ -39,16 +42,17 @@ export interface Run {
 }
 
 const SAVE_MS = 600_000;
-const MAX_SKIPPED = 20; // in a row: the loss scale is then 2^-20 of where it was
 
 /**
  * Trains to the end.
  *
- * @throws {Error} If the loss is not finite, or too many pictures cannot be decoded.
+ * @throws {Diverged} If a loss or gradient is not finite and no loss scale can mend it.
  * @throws {Exit} If a signal asked to stop: the run is saved.
+ * @throws {Error} If the GPU, the pictures or the disk make it impossible to go on or to finish; the
+ *   message ends with how to resume.
  */
 export async function runTraining(run: Run): Promise<void> {
-  const { flags, folder, trainer, pairs, augment } = run;
+  const { flags, folder, trainer, pairs, augment, gpu } = run;
   const loader = createPairLoader({
     pairs,
     imgSize: flags.img_size,
@@ -57,77 +61,105 @@ export async function runTraining(run: Run): Promise<void> {
     augment,
     onWarning: (line) => folder.note(`warning: ${line}`),
   });
-  const stop = listenForSignals();
+  const stop = listenForStop();
+  const state = run.progress ?? beginning(run);
+  const saver = new Saver(folder, trainer, run.progress && state.step);
   try {
-    const state = run.progress ?? await start(run);
-    if (run.progress) {
-      folder.rewind(state.written);
-      folder.note(`resumed at step ${state.step} of epoch ${state.epoch + 1}`);
-    }
-    const sampler = samplerOf(run, state.sampler);
     const lengths = epochLengths(run);
     const total = Math.min(flags.max_steps ?? Infinity, lengths.reduce((sum, n) => sum + n, 0));
-    const warmup = flags.warmup_epochs * lengths[0]!;
-    const schedule = { schedule: flags.scheduler as Schedule, warmup, total };
-    const log = new StepLog(run, state, total);
-    let saved = performance.now();
-    const save = async () => {
-      await log.flush();
-      await saveLast(run, state);
-      saved = performance.now();
-    };
-
-    while (state.epoch < flags.epochs && trainer.step < total) {
-      state.sampler = sampler.state();
-      const { batches, carried } = sampler.nextEpoch();
-      if (carried > 0) {
-        folder.note(`epoch ${state.epoch + 1}: ${carried} pairs are carried into the next epoch`);
+    const log = new StepLog({ flags, pairs, trainer, loader, folder, state, total });
+    try {
+      if (run.progress) {
+        folder.note(`resumed at step ${state.step} of epoch ${state.epoch + 1}`);
+      } else {
+        await writeConfig(run);
+        await saver.write(state); // a disk that is full now is the user's to clear
       }
-      for await (const batch of loader.batches(state.epoch, batches, state.batch)) {
-        if (trainer.full) await log.flush();
-        trainer.write(batch.pixels, smoothingOf(batch.weights, flags));
-        trainer.takeStep(flags.lr * scheduleFactor(trainer.step, schedule));
-        log.queued(batch.pairs);
-        state.batch++;
-        state.step = trainer.step;
-        if (log.isDue) await log.flush();
-        if (stop.code !== null || trainer.step >= total) break;
-        const due = flags.save_every === null
-          ? performance.now() - saved > SAVE_MS
-          : trainer.step % flags.save_every === 0;
-        if (due) await save();
+      await trainEpochs(run, { state, saver, log, loader, lengths, total, signal: stop.signal });
+      await saver.finish();
+    } catch (error) {
+      if (error instanceof Diverged) throw error;
+      if (error instanceof Exit) {
+        throw new Exit(error.code, `Stopped after ${state.step} steps; ${whatIsSaved(run, saver)}`);
       }
-      await log.flush();
-      if (stop.code !== null) {
-        await save();
-        throw new Exit(
-          stop.code,
-          `Stopped at step ${state.step}, go on with --resume ${folder.path}`,
-        );
+      const reason = (error as Error).message;
+      folder.record(`error: ${reason}`);
+      if (gpu.failure === null && saver.savedStep !== null && saver.savedStep !== state.step) {
+        await log.flush().then(() => saver.tryWrite(state)).catch(() => {}); // the first error counts
       }
-      const loss = state.losses.sum / state.losses.count;
-      folder.log(`Epoch: ${state.epoch + 1}, Train Loss = ${loss.toFixed(4)}`);
-      state.epoch++;
-      state.batch = 0;
-      state.losses = { sum: 0, count: 0 };
-      state.sampler = sampler.state();
-      await evaluateRun(run, state);
-      await save();
+      throw new Error(`${reason}; ${whatIsSaved(run, saver)}`, { cause: error });
     }
-    await writeAdapter(folder.join("final"), await trainer.adapter());
-    folder.note(`finished: ${folder.join("final")}`);
   } finally {
     stop.close();
     await loader.close();
   }
 }
 
-/** Writes the configuration and evaluates before the first step. */
-async function start(run: Run): Promise<RunProgress> {
-  const { flags, folder } = run;
-  const config = { ...flags, augment_settings: run.augment, adapter: run.gpu.name };
-  await writeFileAtomic(folder.join("config.json"), JSON.stringify(config, null, 2) + "\n");
-  const state: RunProgress = {
+/** What {@linkcode trainEpochs} works with. */
+interface Work {
+  state: RunProgress;
+  saver: Saver;
+  log: StepLog;
+  loader: PairLoader;
+  /** Batches of every epoch. */
+  lengths: readonly number[];
+  /** Steps of the whole run. */
+  total: number;
+  /** Aborted to stop after a step. */
+  signal: AbortSignal;
+}
+
+async function trainEpochs(run: Run, work: Work): Promise<void> {
+  const { flags, folder, trainer, protocol } = run;
+  const { state, saver, log, loader, lengths, total, signal } = work;
+  const warmup = flags.warmup_epochs * lengths[0]!;
+  const schedule = { schedule: flags.scheduler as Schedule, warmup, total };
+  const sampler = samplerOf(run, state.sampler);
+  if (state.step === 0 && !flags.no_zero_shot) await evaluateRun(run, work, 0);
+
+  while (state.epoch < flags.epochs && (trainer.step < total || state.batch > 0)) {
+    state.sampler = sampler.state();
+    const { batches, carried } = sampler.nextEpoch();
+    if (carried > 0) {
+      folder.note(`epoch ${state.epoch + 1}: ${carried} pairs are carried into the next epoch`);
+    }
+    const order = batches.slice(0, state.batch + total - trainer.step);
+    for await (const batch of loader.batches(state.epoch, order, state.batch)) {
+      if (trainer.full) await log.flush();
+      trainer.write(batch.pixels, smoothingOf(batch.weights, flags));
+      trainer.takeStep(flags.lr * scheduleFactor(trainer.step, schedule));
+      log.queued(batch.pairs);
+      state.batch++;
+      state.step = trainer.step;
+      if (log.isDue) await log.flush();
+      if (signal.aborted) break;
+      const due = flags.save_every === null
+        ? saver.age > SAVE_MS
+        : trainer.step % flags.save_every === 0;
+      if (due) {
+        await log.flush();
+        await saver.tryWrite(state);
+      }
+    }
+    await log.flush();
+    // An evaluation may take longer than the epoch did.
+    if (signal.aborted || protocol) await saver.tryWrite(state);
+    signal.throwIfAborted();
+    const loss = state.losses.sum / state.losses.count;
+    folder.log(`Epoch: ${state.epoch + 1}, Train Loss = ${loss.toFixed(4)}`);
+    await evaluateRun(run, work, state.epoch + 1);
+    state.epoch++;
+    state.batch = 0;
+    state.losses = { sum: 0, count: 0 };
+    state.sampler = sampler.state();
+    await saver.tryWrite(state);
+    signal.throwIfAborted();
+  }
+}
+
+/** Where a run begins. */
+function beginning(run: Run): RunProgress {
+  return {
     step: 0,
     epoch: 0,
     batch: 0,
@@ -135,16 +167,21 @@ async function start(run: Run): Promise<RunProgress> {
     best: {},
     losses: { sum: 0, count: 0 },
     written: {},
-    flags: { ...flags },
+    flags: { ...run.flags },
   };
-  if (run.protocol && !flags.no_zero_shot) {
-    folder.note("zero-shot:");
-    await evaluateRun(run, state);
-    state.best = {}; // an untrained adapter is no checkpoint
-  }
-  return state;
 }
 
+/** All that the run was told, and the adapter it runs on. */
+function configOf({ flags, augment, gpu }: Run): Record<string, unknown> {
+  return { ...flags, augment_settings: augment, adapter: gpu.name };
+}
+
+async function writeConfig(run: Run): Promise<void> {
+  const text = JSON.stringify(configOf(run), null, 2) + "\n";
+  await writeFileAtomic(run.folder.join("config.json"), text);
+}
+
+/** The sampler of a run, at its beginning or in this state. */
 export function samplerOf({ flags, pairs, entries }: Run, state?: RunProgress["sampler"]): Sampler {
   return createSampler({
     pairs,
@@ -162,139 +199,34 @@ function epochLengths(run: Run): number[] {
   return Array.from({ length: run.flags.epochs }, () => sampler.nextEpoch().batches.length);
 }
 
-/** Evaluates, prints, and keeps the adapter of each source that did better than ever. */
-async function evaluateRun(run: Run, state: RunProgress): Promise<void> {
-  const { gpu, embedder, protocol, folder, flags, trainer } = run;
+/** Evaluates after `epoch` epochs, and keeps the adapter of each source that did better than ever. */
+async function evaluateRun(
+  run: Run,
+  { state, saver, signal }: Work,
+  epoch: number,
+): Promise<void> {
+  const { gpu, embedder, protocol, folder, flags } = run;
   if (!embedder || !protocol) return;
+  if (state.step === 0) folder.note("zero-shot:");
   embedder.refresh();
-  const reading = { imgSize: flags.img_size, numWorkers: flags.num_workers };
-  const { metrics } = await evaluateWith(gpu, embedder, protocol, reading);
+  const reading = { imgSize: flags.img_size, numWorkers: flags.num_workers, signal };
+  const evaluated = await evaluateWith({ gpu, embedder }, protocol, reading);
+  const { metrics } = evaluated.evaluation;
   for (const line of resultLines(metrics)) folder.log(line);
-  folder.metrics({ step: state.step, epoch: state.epoch, metrics });
+  folder.metrics({ step: state.step, epoch, metrics });
+  await writeRunReport(folder, { config: configOf(run), evaluation: evaluated, seed: flags.seed });
   for (const [source, { "R@1": recall }] of Object.entries(metrics)) {
+    // An untrained adapter is no checkpoint.
     if (state.step === 0 || recall === null || !(recall > (state.best[source] ?? -1))) continue;
     state.best[source] = recall;
-    await writeAdapter(folder.join(`best_${source}`), await trainer.adapter());
+    await saver.keep(`best_${source}`);
   }
 }
 
-async function saveLast({ folder, trainer }: Run, state: RunProgress): Promise<void> {
-  state.written = folder.written();
-  await saveCheckpoint(folder.join("last"), {
-    adapter: await trainer.adapter(),
-    optimiser: await trainer.readState(),
-    progress: state,
-  });
-}
-
-/** Fetches, checks and logs what became of the queued steps. */
-class StepLog {
-  readonly #run: Run;
-  readonly #state: RunProgress;
-  readonly #total: number;
-  readonly #progress = new Progress("train");
-  #batches: (readonly number[])[] = [];
-  #flushed = performance.now();
-
-  constructor(run: Run, state: RunProgress, total: number) {
-    this.#run = run;
-    this.#state = state;
-    this.#total = total;
-  }
-
-  /** Remembers the pairs of a step that was queued. */
-  queued(pairs: readonly number[]): void {
-    this.#batches.push([...pairs]);
-  }
-
-  /** True when the screen is behind by so much that waiting for the GPU is worth it. */
-  get isDue(): boolean {
-    return performance.now() - this.#flushed > 500;
-  }
-
-  /**
-   * Waits for the GPU and logs all steps.
-   *
-   * @throws {Error} If a loss or gradient is not finite and no loss scale can mend it.
-   */
-  async flush(): Promise<void> {
-    const batches = this.#batches.splice(0);
-    if (batches.length === 0) return;
-    const results = await this.#run.trainer.results();
-    const now = performance.now();
-    const images = results.length * 2 * this.#run.flags.batch_size;
-    const rate = images / (now - this.#flushed) * 1000;
-    this.#flushed = now;
-    results.forEach((result, i) => this.#log(result, rate, batches[i]!));
-  }
-
-  #log(result: StepResult, rate: number, batch: readonly number[]): void {
-    const { folder } = this.#run;
-    const { step, loss, lr, logitScale } = result;
-    folder.metrics({
-      step,
-      epoch: this.#state.epoch,
-      loss,
-      lr,
-      logit_scale: logitScale,
-      grad_norm: result.gradNorm,
-      skipped: result.skipped,
-      loss_scale: result.lossScale,
-      images_per_s: Number(rate.toFixed(3)),
-    });
-    this.#check(result, batch);
-    if (Number.isFinite(loss)) {
-      this.#state.losses.sum += loss;
-      this.#state.losses.count++;
-    }
-    const words = [
-      `loss ${loss.toFixed(4)}`,
-      `lr ${lr.toExponential(2)}`,
-      `${rate.toFixed(1)} images/s`,
-    ];
-    this.#progress.show({ done: step + 1, total: this.#total, words });
-    if (step + 1 === this.#total) this.#progress.end();
-  }
-
-  #check(
-    { step, loss, skipped, skippedInARow, lossScale }: StepResult,
-    batch: readonly number[],
-  ): void {
-    if (!skipped && Number.isFinite(loss)) return;
-    const { folder, pairs, trainer } = this.#run;
-    const isF16 = trainer.network.precision === "f16";
-    if (isF16 && Number.isFinite(loss) && skippedInARow < MAX_SKIPPED) {
-      return folder.note(`step ${step}: gradients overflowed, loss scale lowered to ${lossScale}`);
-    }
-    const entries = [...new Set(batch.map((pair) => pairs[pair]!.entry))].join(", ");
-    folder.note(`step ${step} trained on entries ${entries}`);
-    throw new Error(
-      `Cannot go on after step ${step}: loss ${loss}, ${skippedInARow} steps in a row without ` +
-        `finite gradients; lower --lr, or see the entries of the batch in ${
-          folder.join("log.txt")
-        }`,
-    );
-  }
-}
-
-/** Remembers the first signal to stop; the second one kills, as it would without us. */
-function listenForSignals(): { code: number | null; close(): void } {
-  const codes = { SIGINT: 130, SIGTERM: 143 } as const;
-  const names = Object.keys(codes) as (keyof typeof codes)[];
-  const handlers = names.map((name) => {
-    const handler = () => {
-      if (stop.code !== null) Deno.exit(stop.code);
-      stop.code = codes[name];
-      console.error(`\n${name}: finishing the step, saving ...`);
-    };
-    Deno.addSignalListener(name, handler);
-    return [name, handler] as const;
-  });
-  const stop = {
-    code: null as number | null,
-    close() {
-      for (const [name, handler] of handlers) Deno.removeSignalListener(name, handler);
-    },
-  };
-  return stop;
+/** What a stopped run can go on from, and how. */
+function whatIsSaved({ folder: { path } }: Run, { savedStep }: Saver): string {
+  if (savedStep === null) return "nothing is saved yet";
+  const program = Deno.build.standalone ? basename(Deno.execPath()) : "deno task";
+  const quoted = /\s/.test(path) ? `"${path}"` : path;
+  return `saved after ${savedStep} steps, go on with: ${program} train --resume ${quoted}`;
 }

@@ -231,6 +231,26 @@ gpuTest("attention() and attentionBackward() average when all rows are equal", a
   }
 });
 
+gpuTest("attention() and attentionBackward() keep a broken image to itself", async (gpu) => {
+  // 29 tokens: the last four rows shared and the last 16 of a tile reach past an image's end.
+  const shape = shapeOf(2, 2, 29);
+  const { qkv, dOut } = caseOf(shape);
+  const first = { ...shape, batch: 1 };
+  const [firstQkv, firstOut] = [qkv, dOut].map((values) => values.slice(0, values.length / 2));
+  qkv.fill(NaN, qkv.length / 2);
+  dOut.fill(NaN, dOut.length / 2);
+  for (const variant of variantsOf(gpu)) {
+    const { out, dQkv } = await run(gpu, upload(gpu, { shape, qkv, dOut, dtype: "f32", variant }));
+    const input: Case = { shape: first, qkv: firstQkv!, dOut: firstOut!, dtype: "f32", variant };
+    const allowed = errors(input);
+    const expected = attentionCpu(firstQkv!, first).out;
+    assertClose(out.subarray(0, out.length / 2), expected, { atol: allowed.out, rtol: 0 });
+    const gradient = attentionBackwardCpu(firstQkv!, firstOut!, first);
+    const error = relativeL2(dQkv.subarray(0, dQkv.length / 2), gradient);
+    assert(error <= allowed.gradient, `relative L2 ${error}, at most ${allowed.gradient}`);
+  }
+});
+
 gpuTest("attention() and attentionBackward() write nothing past the end", async (gpu) => {
   for (const variant of variantsOf(gpu)) {
     const input = upload(gpu, { ...caseOf(shapeOf(1, 1, 7)), dtype: "f32", variant });

@@ -19,6 +19,8 @@ interface Case {
   actGrad?: Activation;
   residual?: boolean;
   accumulate?: boolean;
+  /** Parts that there is room for. */
+  splits?: number;
   dtype?: DType;
 }
 
@@ -80,6 +82,7 @@ async function check(gpu: Gpu, test: Case, variant: GemmVariant): Promise<void> 
       variant,
       accumulate: test.accumulate ?? false,
       scale: test.scale ?? 1,
+      workspace: test.splits ? createTensor(gpu, [test.splits, m, n]) : null,
       bias: test.bias ? put(bias, [n], "f32") : null,
       ...(k > 0 ? { a: put(a, shapes(k).a), b: put(b, shapes(k).b) } : {}),
       ...(k2 > 0
@@ -127,6 +130,8 @@ const epilogues: Case[] = [
   { form: "nn", m: 37, n: 40, k: 24, k2: 8, actGrad: "gelu" },
   { form: "nt", m: 37, n: 40, k: 24, k2: 8, bias: true, residual: true },
   { form: "tn", m: 36, n: 40, k: 27, scale: 2, accumulate: true },
+  { form: "tn", m: 36, n: 40, k: 300, scale: 2, accumulate: true, splits: 9 }, // 5 parts, one short
+  { form: "tn", m: 68, n: 4, k: 257, splits: 3 },
 ];
 const cases = [
   ...shapes,

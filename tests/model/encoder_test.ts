@@ -2,18 +2,13 @@ import assert from "node:assert/strict";
 import { type Gpu, readTensor, writeTensor } from "../../kernels/gpu.ts";
 import { Plan, runPlans } from "../../kernels/plan.ts";
 import { Sites } from "../../kernels/sites.ts";
-import { modelConfig } from "../../model/config.ts";
 import { Encoder } from "../../model/encoder.ts";
-import { randomBackbone } from "../../model/hash_rule.ts";
-import { initialAdapter, LORA_TARGETS } from "../../model/init.ts";
 import { uploadNetwork } from "../../model/network.ts";
 import { Trainables } from "../../model/trainables.ts";
-import { backboneOfTensors } from "../../model/weights.ts";
 import { gpuTest, relativeL2, uniform } from "../testing.ts";
+import { HEIGHT, tinyAdapter, tinyBackbone, tinyConfig, tinyPixels, WIDTH } from "./tiny.ts";
 
 const IMAGES = 5; // no multiple of the pieces below
-const HEIGHT = 32;
-const WIDTH = 48;
 
 interface Variant {
   model?: string;
@@ -27,20 +22,10 @@ interface Variant {
 /** Pooled tokens and gradients of the adapters for one way of walking the same batch. */
 async function walk(gpu: Gpu, variant: Variant) {
   const { model = "vit_small_patch16_dinov3", rate = 0, merge = false } = variant;
-  const config = modelConfig(model, { depth: 2 });
-  const adapter = initialAdapter(config, {
-    rank: 6, // padded to 8
-    alpha: 12,
-    dropout: rate,
-    targets: LORA_TARGETS,
-    head: null,
-    seed: 1,
-  });
-  // B starts at zero, where A has no gradient: give it values of the size of the weights.
-  adapter.modules.forEach(({ loraB }, i) => loraB.set(uniform(loraB.length, i).map((x) => x / 16)));
+  const config = tinyConfig(2, model);
+  const adapter = tinyAdapter(config, { rank: 6, alpha: 12, dropout: rate, head: null });
   const trainables = new Trainables(gpu, adapter, { training: true, trainLogitScale: false });
-  const backbone = backboneOfTensors(randomBackbone(config, 0), config);
-  const network = uploadNetwork(gpu, backbone, { adapter, trainables }, {
+  const network = uploadNetwork(gpu, tinyBackbone(config), { adapter, trainables }, {
     precision: variant.precision ?? "f32",
     height: HEIGHT,
     width: WIDTH,
@@ -56,8 +41,7 @@ async function walk(gpu: Gpu, variant: Variant) {
     },
     ...(variant.microBatch && { microBatch: variant.microBatch }),
   });
-  const pixels = uniform(IMAGES * HEIGHT * WIDTH * 3, 2).map((x) => 127.5 * (x + 1));
-  writeTensor(gpu, encoder.input, Uint8Array.from(pixels));
+  writeTensor(gpu, encoder.input, tinyPixels(IMAGES, 2));
   writeTensor(gpu, encoder.dPooled!, uniform(IMAGES * config.embedDim, 3));
   const plan = new Plan(gpu);
   encoder.recordMerge(plan);

@@ -1,0 +1,52 @@
+// What happens to the finished sums of a GEMM, whatever computed them:
+//
+//   t = scale · sum + bias
+//   t = act(t)           (saved before act in `pre`)  GELU or ReLU
+//   t = t ∘ act'(extra)                               extra: pre-activations of the forward
+//   c = extra + gamma ∘ t  |  c + t  |  t             residual | accumulate | store
+//
+//   bias, gamma    (N) f32
+//   extra, c, pre  (M, N)
+
+alias TypeExtra = f32;
+alias TypeC = f32;
+
+override M: u32 = 64;
+override N: u32 = 64;
+override SCALE: f32 = 1;
+override BIAS: bool = false;
+override ACT: u32 = 0; // 0 none, 1 GELU, 2 ReLU
+override SAVE_PRE: bool = false;
+override ACT_GRAD: u32 = 0; // as ACT
+override RESIDUAL: bool = false;
+override ACCUMULATE: bool = false;
+override SPLITS: u32 = 1; // parts of K, each stored as it is; gemm_join.wgsl adds them
+
+@group(0) @binding(0) var<storage, read> bias: array<vec4f>;
+@group(0) @binding(1) var<storage, read> gamma: array<vec4f>;
+@group(0) @binding(2) var<storage, read> extra: array<vec4<TypeExtra>>;
+@group(0) @binding(3) var<storage, read_write> c: array<vec4<TypeC>>;
+@group(0) @binding(4) var<storage, read_write> pre: array<vec4<TypeC>>;
+
+// Which part of K this workgroup sums.
+var<private> part: u32;
+
+// Stores the finished sum of (row, column .. column + 3).
+fn finish(sum: vec4f, row: u32, column: u32) {
+  if (row >= M || column >= N) { return; }
+  let i = (row * N + column) / 4;
+  if (SPLITS > 1) {
+    c[part * (M * N / 4) + i] = vec4<TypeC>(sum);
+    return;
+  }
+  var t = SCALE * sum;
+  if (BIAS) { t += bias[column / 4]; }
+  if (SAVE_PRE) { pre[i] = vec4<TypeC>(t); }
+  if (ACT == 1) { t = gelu(t); }
+  if (ACT == 2) { t = select(t, vec4f(), t < vec4f()); } // max would hide NaN
+  if (ACT_GRAD == 1) { t *= gelu_grad(vec4f(extra[i])); }
+  if (ACT_GRAD == 2) { t = select(vec4f(), t, vec4f(extra[i]) > vec4f()); }
+  if (RESIDUAL) { t = vec4f(extra[i]) + gamma[column / 4] * t; }
+  if (ACCUMULATE) { t += vec4f(c[i]); }
+  c[i] = vec4<TypeC>(t);
+}

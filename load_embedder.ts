@@ -1,0 +1,153 @@
+/**
+ * The library's front door: pictures in, embeddings out.
+ *
+ * @module
+ */
+import { loadPictures } from "./data/loader.ts";
+import { closeGpu, type Gpu, openGpu } from "./kernels/gpu.ts";
+import type { PoolMode } from "./kernels/pool.ts";
+import { type Adapter, checkAdapter, readAdapter } from "./model/adapter.ts";
+import { modelConfig } from "./model/config.ts";
+import { createEmbedder, type Embedder } from "./model/embedder.ts";
+import { backbonePath } from "./model/hub.ts";
+import { bestPrecision, type Precision, uploadNetwork } from "./model/network.ts";
+import { Trainables } from "./model/trainables.ts";
+import { type Backbone, loadBackbone } from "./model/weights.ts";
+
+/** What {@linkcode loadEmbedder} loads. */
+export interface LoadOptions {
+  /** An adapter or its folder; without one, pooled tokens of the backbone are the embeddings. */
+  adapter?: Adapter | string;
+  /** A backbone or its `.safetensors` file; by default the file in Hugging Face's cache. */
+  weights?: Backbone | string;
+  /** Name of the backbone in that file, see `modelConfig`; by default the one the adapter names. */
+  model?: string;
+  /** Side of the model's input, px: a multiple of 16. Default 384; use that of the training. */
+  imgSize?: number;
+  /** Mean of the patch tokens (default), or the class token; use that of the training. */
+  pool?: PoolMode;
+  /** Storage of weights and activations; by default f16 where a GPU has it. */
+  precision?: Precision;
+  /**
+   * Images at a time, default 32, or 4 on a CPU adapter. So many are computed however few there are.
+   */
+  images?: number;
+  /** Decoding threads, default 0: the calling one. */
+  numWorkers?: number;
+}
+
+/** A GPU with a model on it. Declare it with `using`, or close it. */
+export interface PictureEmbedder extends Disposable {
+  /** The device, for `searchGallery` and the like. */
+  readonly gpu: Gpu;
+  /** The model, for pixels that are in memory. */
+  readonly embedder: Embedder;
+  /** Length of an embedding. */
+  readonly dim: number;
+  /**
+   * Embeds picture files.
+   *
+   * @returns `(paths, dim)` in the order of the paths, rows of unit length.
+   * @throws {Error} If a picture cannot be decoded.
+   */
+  embedPictures(paths: readonly string[]): Promise<Float32Array<ArrayBuffer>>;
+  /** Frees the GPU. */
+  close(): void;
+}
+
+/** An adapter that changes nothing. */
+const NO_ADAPTER: Adapter = {
+  modules: [],
+  head: null,
+  logitScale: null,
+  dropout: 0,
+  rslora: false,
+  baseModel: null,
+};
+
+/**
+ * Opens a GPU and loads a backbone and an adapter onto it.
+ *
+ * @throws {TypeError} If no model is named, or adapter and backbone do not fit together.
+ * @throws {Error} If there is no GPU, or a file is missing or damaged.
+ */
+export async function loadEmbedder(options: LoadOptions): Promise<PictureEmbedder> {
+  const { imgSize = 384, pool = "avg", numWorkers = 0 } = options;
+  const adapter = typeof options.adapter === "string"
+    ? await readAdapter(options.adapter)
+    : options.adapter ?? NO_ADAPTER;
+  const backbone = await readBackbone(options, adapter);
+  checkAdapter(adapter, backbone.config);
+  const gpu = await openGpu();
+  const close = () => closeGpu(gpu);
+  try {
+    const trainables = new Trainables(gpu, adapter, { training: false });
+    const network = uploadNetwork(gpu, backbone, { adapter, trainables }, {
+      precision: options.precision ?? bestPrecision(gpu),
+      height: imgSize,
+      width: imgSize,
+      merge: true,
+    });
+    const embedder = await createEmbedder(gpu, {
+      network,
+      trainables,
+      head: adapter.head,
+      pool,
+      images: options.images ?? (gpu.isCpu ? 4 : 32),
+    });
+    return {
+      gpu,
+      embedder,
+      dim: embedder.dim,
+      embedPictures: (paths) => embedPictures(embedder, paths, { imgSize, numWorkers }),
+      close,
+      [Symbol.dispose]: close,
+    };
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
+
+/** How {@linkcode embedPictures} reads pictures. */
+export interface ReadingOptions {
+  /** Side of the embedder's input, px. */
+  imgSize: number;
+  /** Decoding threads; 0 decodes on the calling one. */
+  numWorkers: number;
+  /** Called after each batch with the number of pictures that are done. */
+  onProgress?: (done: number) => void;
+}
+
+/**
+ * Embeds picture files with an embedder that is there already.
+ *
+ * @returns `(paths, dim)` in the order of the paths, rows of unit length.
+ * @throws {Error} If a picture cannot be decoded.
+ */
+export async function embedPictures(
+  embedder: Embedder,
+  paths: readonly string[],
+  { imgSize, numWorkers, onProgress }: ReadingOptions,
+): Promise<Float32Array<ArrayBuffer>> {
+  const embeddings = new Float32Array(paths.length * embedder.dim);
+  const batches = loadPictures(paths, { imgSize, numWorkers, batchSize: embedder.images });
+  let done = 0;
+  for await (const { pixels, count } of batches) {
+    const used = pixels.subarray(0, count * imgSize * imgSize * 3);
+    embeddings.set(await embedder.embed(used), done * embedder.dim);
+    done += count;
+    onProgress?.(done);
+  }
+  return embeddings;
+}
+
+async function readBackbone({ weights, model }: LoadOptions, adapter: Adapter): Promise<Backbone> {
+  if (typeof weights === "object") return weights;
+  const name = model ?? adapter.baseModel;
+  if (name === null) {
+    throw new TypeError("Cannot load an embedder: neither `model` nor the adapter names a model");
+  }
+  const config = modelConfig(name);
+  return await loadBackbone(await backbonePath(config, weights ?? null), config);
+}

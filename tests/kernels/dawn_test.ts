@@ -1,0 +1,102 @@
+/**
+ * Tint accepts every kernel of a step: also those in f16 and with subgroups, which the software
+ * adapter of `deno task test:dawn` cannot run. What it can run, the other tests run there.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import { attentionVariant } from "../../kernels/attention.ts";
+import { gemmVariant } from "../../kernels/gemm.ts";
+import { closeGpu, type Gpu, openGpu } from "../../kernels/gpu.ts";
+import { runOnce } from "../../kernels/plan.ts";
+import { initialAdapter, LORA_TARGETS } from "../../model/init.ts";
+import { modelConfig } from "../../model/config.ts";
+import { randomBackbone } from "../../model/hash_rule.ts";
+import { createTrainer } from "../../model/trainer.ts";
+import { backboneOfTensors } from "../../model/weights.ts";
+
+const isAsked = Deno.env.get("GPU") === "dawn";
+
+function tintTest(name: string, fn: (gpu: Gpu) => Promise<void>): void {
+  Deno.test({
+    name,
+    ignore: !isAsked,
+    fn: async () => {
+      const gpu = await openGpu({ host: "dawn-null" });
+      assert(gpu.hasF16);
+      try {
+        await fn({ ...gpu, device: modulesOnly(gpu.device) });
+      } finally {
+        closeGpu(gpu);
+      }
+    },
+  });
+}
+
+/** Without pipelines: the null adapter has the fewest bindings allowed, a GEMM takes more. */
+function modulesOnly(device: GPUDevice): GPUDevice {
+  const replaced: Record<PropertyKey, unknown> = {
+    createComputePipeline: () => ({ getBindGroupLayout: () => null }),
+    createBindGroup: () => null,
+  };
+  return new Proxy(device, {
+    get(target, key) {
+      const value = replaced[key] ?? Reflect.get(target, key);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+}
+
+/** Compiles a whole training step of one plain or gated block. */
+async function compileStep(
+  gpu: Gpu,
+  { model, precision, dropout }: { model: string; precision: "f32" | "f16"; dropout: number },
+): Promise<void> {
+  const config = modelConfig(model, { depth: 1 });
+  const shape = { rank: 4, alpha: 8, targets: LORA_TARGETS, head: { hidden: 8, embedDim: 8 } };
+  const trainer = await createTrainer(gpu, {
+    ...{ precision, height: 32, width: 32, pool: "avg", batchSize: 2, weightDecay: 0.01 },
+    ...{ clipValue: 100, clipNorm: 1, seed: 1 },
+    backbone: backboneOfTensors(randomBackbone(config, 1), config),
+    adapter: initialAdapter(config, { ...shape, dropout, seed: 1 }),
+  });
+  trainer.destroy();
+}
+
+tintTest("Tint refuses what naga lets pass", async (gpu) => {
+  const code = `
+    @group(0) @binding(0) var<storage, read_write> x: array<f32>;
+    @compute @workgroup_size(64)
+    fn main(@builtin(local_invocation_index) lane: u32) {
+      if (lane > 3) { return; }
+      workgroupBarrier();
+      x[lane] = 1;
+    }`;
+  const run = { label: "early return", code, tensors: [], groups: [1, 1, 1] } as const;
+  await assert.rejects(runOnce(gpu, (plan) => plan.add(run)), /SyntaxError.*uniform control flow/);
+});
+
+const steps = ["vits16", "vits16plus"].flatMap((model) =>
+  (["f32", "f16"] as const).flatMap((precision) =>
+    [0, 0.1].map((dropout) => ({ model, precision, dropout }))
+  )
+);
+for (const step of steps) {
+  const { model, precision, dropout } = step;
+  tintTest(`Tint compiles a step of ${model} in ${precision}, dropout ${dropout}`, (gpu) => {
+    assert.equal(gemmVariant(gpu), "tile");
+    return compileStep(gpu, step);
+  });
+}
+for (const step of steps) {
+  const { model, precision, dropout } = step;
+  tintTest(
+    `Tint compiles a step of ${model} in ${precision}, dropout ${dropout}, with subgroups of 8`,
+    (gpu) => {
+      const eight = { ...gpu, isCpu: true, subgroupSize: 8 };
+      assert.equal(gemmVariant(eight), "subgroup");
+      assert.equal(attentionVariant(eight), "subgroup");
+      return compileStep(eight, step);
+    },
+  );
+}

@@ -1,0 +1,242 @@
+import assert from "node:assert/strict";
+import {
+  byteSize,
+  checkGpu,
+  closeGpu,
+  createTensor,
+  destroyTensor,
+  type DType,
+  type HostArray,
+  openGpu,
+  readTensor,
+  stagingSize,
+  uploadTensor,
+  viewTensor,
+  writeTensor,
+} from "../../kernels/gpu.ts";
+import { GPU_OFF, gpuTest } from "../testing.ts";
+
+// Below, at and past the 4 bytes of a copy and the 16 of a vec4.
+const COUNTS = [1, 2, 3, 4, 5, 7, 16, 17, 1023];
+
+// Exact in the type: its largest and smallest values, the sign of zero, a fraction.
+const EXACT: Record<DType, { values: number[]; make: (values: number[]) => HostArray }> = {
+  f32: {
+    values: [1 / 3, -0, 3.4028234663852886e38, 1.401298464324817e-45, -1e10, Infinity],
+    make: (values) => Float32Array.from(values),
+  },
+  f16: {
+    values: [0.333251953125, -0, 65504, 5.960464477539063e-8, -1025, Infinity],
+    make: (values) => Float16Array.from(values),
+  },
+  u32: { values: [0, 1, 255, 256, 65536, 2 ** 24], make: (values) => Uint32Array.from(values) },
+  u8: { values: [0, 1, 127, 128, 254, 255], make: (values) => Uint8Array.from(values) },
+};
+
+for (const [dtype, { values, make }] of Object.entries(EXACT)) {
+  gpuTest(`readTensor() returns what uploadTensor() wrote as ${dtype}`, async (gpu) => {
+    for (const count of COUNTS) {
+      const wanted = Array.from({ length: count }, (_, i) => Math.fround(values[i % 6]!));
+      const tensor = uploadTensor(gpu, make(wanted), [count], dtype as DType);
+      assert.deepEqual([...await readTensor(gpu, tensor)], wanted, `${count} values`);
+    }
+  });
+}
+
+gpuTest("writeTensor() rounds f32 values for an f16 tensor", async (gpu) => {
+  const tensor = uploadTensor(gpu, Float32Array.of(1 / 3, 1e-9, 70000), [3], "f16");
+  assert.deepEqual([...await readTensor(gpu, tensor)], [0.333251953125, 0, Infinity]);
+});
+
+gpuTest("writeTensor() changes the start of a tensor, in words of 4 bytes", async (gpu) => {
+  const ones = (count: number) => new Uint8Array(count).fill(1);
+  for (const count of [0, 1, 3, 4, 5, 6]) {
+    const bytes = uploadTensor(gpu, ones(12), [12], "u8");
+    writeTensor(gpu, bytes, new Uint8Array(count).fill(9));
+    const word = Math.ceil(count / 4) * 4;
+    const wanted = [...Array(count).fill(9), ...Array(word - count).fill(0), ...ones(12 - word)];
+    assert.deepEqual([...await readTensor(gpu, bytes)], wanted, `${count} values`);
+  }
+});
+
+gpuTest("writeTensor() takes a host array that is a part of another", async (gpu) => {
+  const tensor = createTensor(gpu, [3], "u8");
+  writeTensor(gpu, tensor, Uint8Array.of(1, 2, 3, 4, 5, 6, 7).subarray(3, 6));
+  assert.deepEqual([...await readTensor(gpu, tensor)], [4, 5, 6]);
+});
+
+gpuTest("writeTensor() to a view leaves the rest alone", async (gpu) => {
+  for (const [dtype, start] of [["f32", 64], ["f16", 128], ["u32", 64], ["u8", 256]] as const) {
+    const { make } = EXACT[dtype];
+    const whole = uploadTensor(gpu, make(Array(start + 8).fill(1)), [start + 8], dtype);
+    const view = viewTensor(gpu, whole, { start, shape: [2, 2] });
+    writeTensor(gpu, view, make([2, 3, 4, 5]));
+    const found = [...await readTensor(gpu, whole)];
+    assert.deepEqual(found, [...Array(start).fill(1), 2, 3, 4, 5, 1, 1, 1, 1], dtype);
+    assert.deepEqual([...await readTensor(gpu, view)], [2, 3, 4, 5], dtype);
+  }
+});
+
+gpuTest("writeTensor() refuses more values than the tensor holds", async (gpu) => {
+  const whole = createTensor(gpu, [68]);
+  const view = viewTensor(gpu, whole, { start: 64, shape: [3] });
+  assert.throws(
+    () => writeTensor(gpu, whole, new Float32Array(69)),
+    new RangeError("Cannot write 69 values to (68): it holds 68"),
+  );
+  assert.throws(
+    () => writeTensor(gpu, view, new Float32Array(4).fill(1)), // the tensor goes on, the view not
+    new RangeError("Cannot write 4 values to (3): it holds 3"),
+  );
+  assert.deepEqual(await readTensor(gpu, whole), new Float32Array(68));
+});
+
+gpuTest("writeTensor() refuses an array of another type", (gpu) => {
+  const arrays: HostArray[] = Object.values(EXACT).map(({ make }) => make([1]));
+  for (const [dtype, { make }] of Object.entries(EXACT)) {
+    const tensor = createTensor(gpu, [1], dtype as DType);
+    for (const array of arrays) {
+      const isRight = array.constructor === make([]).constructor;
+      if (isRight || (dtype === "f16" && array instanceof Float32Array)) continue;
+      assert.throws(
+        () => writeTensor(gpu, tensor, array),
+        new TypeError(`Cannot write ${array.constructor.name} to a ${dtype} tensor`),
+      );
+    }
+  }
+  return Promise.resolve();
+});
+
+gpuTest("uploadTensor() refuses a shape of another size", (gpu) => {
+  assert.throws(
+    () => uploadTensor(gpu, new Float32Array(5), [2, 3]),
+    new RangeError("Cannot upload 5 values as (2,3): the shape holds 6"),
+  );
+  assert.equal(gpu.memory.current, 0);
+  return Promise.resolve();
+});
+
+gpuTest("viewTensor() refuses what cannot be bound", (gpu) => {
+  const whole = createTensor(gpu, [4, 64]);
+  const view = (start: number, shape: number[]) => () => viewTensor(gpu, whole, { start, shape });
+  for (const start of [1, 32, 63, 64.5, -64, NaN]) assert.throws(view(start, [4]), RangeError);
+  assert.throws(
+    view(192, [5, 13]),
+    new RangeError(
+      "Cannot view (5,13) from element 192 of (4,64): it ends at element 257 and starts at " +
+        "byte 768, which must be a multiple of 256",
+    ),
+  );
+  assert.throws(view(0, [NaN]), RangeError);
+  assert.equal(view(192, [64])().offset, 768);
+  return Promise.resolve();
+});
+
+gpuTest("viewTensor() of a view counts from its start", async (gpu) => {
+  const whole = uploadTensor(gpu, Float32Array.from({ length: 256 }, (_, i) => i), [256]);
+  const half = viewTensor(gpu, whole, { start: 128, shape: [128] });
+  const last = viewTensor(gpu, half, { start: 64, shape: [2] });
+  assert.deepEqual([...await readTensor(gpu, last)], [192, 193]);
+  assert.throws(() => viewTensor(gpu, half, { start: 64, shape: [65] }), RangeError);
+});
+
+gpuTest("createTensor() makes zeros and counts their bytes", async (gpu) => {
+  const sizes: [shape: number[], dtype: DType, bytes: number][] = [
+    [[1], "u8", 16],
+    [[17], "u8", 32],
+    [[3, 3], "f16", 32],
+    [[4], "f32", 16],
+    [[5], "u32", 32],
+    [[], "f32", 16],
+  ];
+  const tensors = [];
+  let total = 0;
+  for (const [shape, dtype, bytes] of sizes) {
+    const tensor = createTensor(gpu, shape, dtype);
+    tensors.push(tensor);
+    assert.equal(tensor.buffer.size, bytes, `(${shape}) ${dtype}`);
+    assert.equal(gpu.memory.current, total += bytes);
+    assert((await readTensor(gpu, tensor)).every((value) => value === 0));
+  }
+  for (const tensor of tensors.reverse()) destroyTensor(gpu, tensor);
+  assert.deepEqual(gpu.memory, { current: 0, peak: total });
+  destroyTensor(gpu, createTensor(gpu, [8]));
+  assert.deepEqual(gpu.memory, { current: 0, peak: total });
+  destroyTensor(gpu, createTensor(gpu, [total]));
+  assert.deepEqual(gpu.memory, { current: 0, peak: 4 * total });
+});
+
+gpuTest("createTensor() refuses more than the adapter binds", (gpu) => {
+  const { maxStorageBufferBindingSize: most } = gpu.device.limits;
+  assert.throws(
+    () => createTensor(gpu, [1, most / 4 + 1]),
+    (error) => error instanceof RangeError && error.message.endsWith(` binds at most ${most}`),
+  );
+  assert.throws(() => createTensor(gpu, [NaN]), RangeError);
+  assert.equal(gpu.memory.current, 0);
+  return Promise.resolve();
+});
+
+Deno.test("stagingSize() and byteSize() count elements and words", () => {
+  assert.equal(byteSize({ shape: [3, 5], dtype: "f16" }), 30);
+  assert.equal(byteSize({ shape: [], dtype: "u32" }), 4);
+  for (const [count, bytes] of [[1, 4], [4, 4], [5, 8]]) {
+    const tensor = { buffer: null as unknown as GPUBuffer, offset: 0 };
+    assert.equal(stagingSize({ ...tensor, shape: [count!], dtype: "u8" }), bytes);
+  }
+});
+
+gpuTest("an error that nobody caught is thrown by the next call", async (gpu) => {
+  checkGpu(gpu);
+  const tensor = createTensor(gpu, [4]);
+  gpu.device.createBuffer({ size: 16, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.STORAGE });
+  await assert.rejects(readTensor(gpu, tensor), /^Error: GPU error: /);
+  const first = gpu.failure;
+  gpu.device.createBuffer({ size: 16, usage: 0 });
+  await assert.rejects(readTensor(gpu, tensor), (error) => error === first);
+  assert.throws(() => checkGpu(gpu), (error) => error === first);
+});
+
+Deno.test({
+  name: "openGpu() does without subgroups when told to, and closing is no failure",
+  ignore: GPU_OFF,
+  fn: async () => {
+    const gpu = await openGpu({ subgroups: false });
+    assert.equal(gpu.subgroupSize, 0);
+    closeGpu(gpu);
+    await gpu.device.lost;
+    checkGpu(gpu);
+  },
+});
+
+/** Opens a GPU in a process of its own; prints what becomes of it. */
+async function openElsewhere(env: Record<string, string>) {
+  const url = new URL("../../kernels/gpu.ts", import.meta.url);
+  const code = `import { openGpu } from ${JSON.stringify(url)};
+    await openGpu().then(() => console.log("opened"), (error) => console.log(error.message));`;
+  // Without what this process may have set to keep the loader quiet.
+  const { XDG_RUNTIME_DIR: _, ...inherited } = Deno.env.toObject();
+  const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["eval", code],
+    clearEnv: true,
+    env: { ...inherited, GPU: "", ...env },
+  }).output();
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes).trim();
+  return { stdout: text(stdout), stderr: text(stderr) };
+}
+
+Deno.test("openGpu() says what to install when no adapter answers", async () => {
+  const { stdout, stderr } = await openElsewhere({ DENO_WEBGPU_BACKEND: "none" });
+  assert.equal(
+    stdout,
+    "Cannot open a GPU: no WebGPU adapter answered, install a Vulkan driver " +
+      "(mesa-vulkan-drivers for a CPU adapter) and check it with `vulkaninfo --summary`",
+  );
+  assert.equal(stderr, "");
+});
+
+Deno.test({
+  name: "openGpu() prints nothing",
+  ignore: GPU_OFF,
+  fn: async () => assert.deepEqual(await openElsewhere({}), { stdout: "opened", stderr: "" }),
+});

@@ -1,0 +1,343 @@
+import assert from "node:assert/strict";
+import { readScaler } from "../../kernels/adamw.ts";
+import { type Gpu, readTensor, sizeOf, writeTensor } from "../../kernels/gpu.ts";
+import type { StepResult, Trainer, TrainerOptions } from "../../model/trainer.ts";
+import { assertClose, gpuTest, uniform } from "../testing.ts";
+import {
+  HEIGHT,
+  IMAGE,
+  PAIRS,
+  SMOOTHING,
+  tinyAdapter,
+  tinyBackbone,
+  tinyConfig,
+  tinyPixels,
+  tinyStep,
+  tinyTrainer,
+  WIDTH,
+} from "./tiny.ts";
+
+const DROPOUT: Partial<TrainerOptions> = { adapter: tinyAdapter(tinyConfig(), { dropout: 0.3 }) };
+
+/** Two blocks: gradients pass from one to the other. */
+function deepDropout(): Partial<TrainerOptions> {
+  const backbone = tinyBackbone(tinyConfig(2));
+  return { backbone, adapter: tinyAdapter(backbone.config, { dropout: 0.3 }) };
+}
+
+/** Takes steps on random batches; everything that is reported of them. */
+async function train(trainer: Trainer, steps: number) {
+  const results = [];
+  for (let i = 0; i < steps; i++) {
+    tinyStep(trainer);
+    results.push(...await trainer.results());
+  }
+  return results;
+}
+
+/** Runs `use` with a trainer, which is destroyed afterwards. */
+async function withTrainer<T>(
+  gpu: Gpu,
+  options: Partial<TrainerOptions>,
+  use: (trainer: Trainer) => Promise<T>,
+): Promise<T> {
+  const trainer = await tinyTrainer(gpu, options);
+  try {
+    return await use(trainer);
+  } finally {
+    trainer.destroy();
+  }
+}
+
+const parametersOf = ({ gpu, trainables }: Trainer) => readTensor(gpu, trainables.parameters);
+
+for (const precision of ["f32", "f16"] as const) {
+  gpuTest(`Trainer repeats and resumes a run digit for digit in ${precision}`, async (gpu) => {
+    if (precision === "f16" && !gpu.hasF16) return console.log(`${gpu.name} has no shader-f16`);
+    const options: Partial<TrainerOptions> = { ...DROPOUT, precision };
+    const whole = await withTrainer(gpu, options, async (trainer) => ({
+      results: await train(trainer, 6),
+      adapter: await trainer.adapter(),
+      state: await trainer.readState(),
+    }));
+    const begun = await withTrainer(gpu, options, async (trainer) => ({
+      results: await train(trainer, 3),
+      adapter: await trainer.adapter(),
+      state: await trainer.readState(),
+    }));
+    assert.deepEqual(begun.results, whole.results.slice(0, 3));
+    const resumed = { ...options, adapter: begun.adapter };
+    await withTrainer(gpu, resumed, async (trainer) => {
+      trainer.writeState(begun.state);
+      assert.equal(trainer.step, 3);
+      assert.deepEqual(await train(trainer, 3), whole.results.slice(3));
+      assert.deepEqual(await trainer.adapter(), whole.adapter);
+      assert.deepEqual(await trainer.readState(), whole.state);
+    });
+    const losses = whole.results.map(({ loss }) => loss);
+    assert(losses.every(Number.isFinite) && new Set(losses).size === 6, `${losses}`);
+    await withTrainer(gpu, { ...options, seed: 2 }, async (trainer) => {
+      const [first] = await train(trainer, 1);
+      assert.notEqual(first!.loss, losses[0], "the seed of dropout makes no difference");
+    });
+    assert.equal(gpu.memory.current, 0);
+  });
+}
+
+gpuTest("Trainer gives the same losses in pieces and with checkpointing", async (gpu) => {
+  const losses = (options: Partial<TrainerOptions>) =>
+    withTrainer(gpu, { ...deepDropout(), ...options }, async (trainer) => {
+      const results = await train(trainer, 4);
+      assert(results.every(({ skipped }) => !skipped));
+      return results.map(({ loss }) => loss);
+    });
+  const expected = await losses({});
+  assert.equal(new Set(expected).size, 4, `${expected}`);
+  // The design's bound: the same sums in another order.
+  const same = { atol: 0, rtol: 1e-5 };
+  assertClose(await losses({ checkpointing: true }), expected, same);
+  assertClose(await losses({ microBatch: 4 }), expected, same); // 4 images, then 2
+});
+
+gpuTest("Trainer's gradients are those of its loss, dropout included", async (gpu) => {
+  await withTrainer(gpu, deepDropout(), async (trainer) => {
+    const { trainables } = trainer;
+    const start = await trainer.readState();
+    const parameters = await parametersOf(trainer);
+    const lossAt = async (values: Float32Array) => {
+      writeTensor(gpu, trainables.parameters, values);
+      trainer.writeState(start); // the same step: the same masks
+      tinyStep(trainer, 0);
+      return (await trainer.results())[0]!.loss;
+    };
+    await lossAt(parameters);
+    trainer.writeState(start);
+    trainer.computeGradients();
+    const gradients = await readTensor(gpu, trainables.training!.gradients);
+    // What reaches the first block has passed through all of the second.
+    for (const name of trainables.names().filter((name) => !name.startsWith("blocks.1."))) {
+      const { offset, shape } = trainables.parameter(name);
+      const [from, to] = [offset / 4, offset / 4 + sizeOf(shape)];
+      const length = Math.hypot(...gradients.subarray(from, to));
+      // A move of h along g / |g|^2 changes the loss by h, up to terms of h^3.
+      const h = 0.01;
+      const moved = (by: number) =>
+        lossAt(
+          parameters.map((p, i) => i < from || i >= to ? p : p + by * gradients[i]! / length ** 2),
+        );
+      const slope = (await moved(h) - await moved(-h)) / (2 * h);
+      // The losses are near 1 and off by about 2^-20, h^2 times the third derivative adds as much.
+      assertClose([slope], [1], { atol: 1e-3, rtol: 0 });
+    }
+  });
+});
+
+gpuTest("Trainer's memory stays flat over 200 steps", async (gpu) => {
+  await withTrainer(gpu, DROPOUT, async (trainer) => {
+    const before = { ...gpu.memory, pipelines: gpu.pipelines.size };
+    trainer.write(tinyPixels(2 * PAIRS, 0), SMOOTHING);
+    const made: string[] = [];
+    const device = gpu.device as unknown as Record<string, (...args: unknown[]) => unknown>;
+    for (const name of ["Buffer", "BindGroup", "ComputePipeline", "ShaderModule"]) {
+      const create = device[`create${name}`]!.bind(gpu.device);
+      device[`create${name}`] = (...args) => (made.push(name), create(...args));
+    }
+    const rss: number[] = [];
+    for (let step = 0; step < 200; step++) {
+      tinyStep(trainer);
+      if (trainer.full) assert.equal((await trainer.results()).length, 8);
+      rss.push(Deno.memoryUsage().rss);
+    }
+    assert.deepEqual({ ...gpu.memory, pipelines: gpu.pipelines.size }, before);
+    assert.deepEqual(made, []);
+    console.log(rss.filter((_, i) => i % 20 == 0).map((x) => (x / 2 ** 20).toFixed(1)).join(" "));
+  });
+});
+
+gpuTest(
+  "Trainer skips steps whose f16 gradients overflow, and lowers the loss scale",
+  async (gpu) => {
+    if (!gpu.hasF16) return console.log(`${gpu.name} has no shader-f16`);
+    await withTrainer(gpu, { precision: "f16", lossScale: 2 ** 24 }, async (trainer) => {
+      const start = await parametersOf(trainer);
+      let scale = 2 ** 24;
+      let skipped = 0;
+      for (;; skipped++) {
+        const { m, v } = await trainer.readState();
+        assert([...m, ...v].every((x) => x === 0));
+        tinyStep(trainer);
+        const [result] = await trainer.results();
+        assert(Number.isFinite(result!.loss) && Number.isFinite(result!.gradNorm));
+        if (!result!.skipped) {
+          assert.deepEqual([result!.lossScale, result!.skippedInARow], [scale, 0]);
+          break;
+        }
+        scale /= 2;
+        assert.deepEqual([result!.lossScale, result!.skippedInARow], [scale, skipped + 1]);
+        assert.deepEqual(await parametersOf(trainer), start);
+        assert(scale >= 1, "no scale is low enough");
+      }
+      assert(skipped > 0, "nothing overflowed");
+      assert.notDeepEqual(await parametersOf(trainer), start);
+      assert.equal(readScaler((await trainer.readState()).scaler).steps, 1); // Adam counts one
+      const results = await train(trainer, 2);
+      console.log(skipped, scale, results);
+    });
+  },
+);
+
+gpuTest(
+  "Trainer reports a loss that is not a number, changes nothing, and can go on",
+  async (gpu) => {
+    await withTrainer(gpu, { input: "rows" }, async (trainer) => {
+      const rows = uniform(2 * PAIRS * IMAGE, 0);
+      const step = async (values: Float32Array) => {
+        trainer.write(values, SMOOTHING);
+        trainer.takeStep(1e-3);
+        return (await trainer.results())[0]!;
+      };
+      const good = await step(rows);
+      assert(Number.isFinite(good.loss) && !good.skipped);
+      const [parameters, { step: _, ...state }] = [
+        await parametersOf(trainer),
+        await trainer.readState(),
+      ];
+      for (const [i, bad] of [NaN, Infinity].entries()) {
+        const result = await step(rows.with(7, bad));
+        assert(Number.isNaN(result.loss), `${bad} gives loss ${result.loss}`);
+        assert.deepEqual([result.skipped, result.skippedInARow, result.lossScale], [
+          true,
+          i + 1,
+          1,
+        ]);
+      }
+      assert.deepEqual(await parametersOf(trainer), parameters);
+      const after = await trainer.readState();
+      assert.deepEqual([after.m, after.v], [state.m, state.v]);
+      const again = await step(rows);
+      assert.deepEqual([again.skipped, again.skippedInARow], [false, 0]);
+      assert(again.loss < good.loss, `${again.loss} after ${good.loss}`);
+    });
+  },
+);
+
+gpuTest(
+  "Trainer.results() returns every queued step, and a full trainer takes no more",
+  async (gpu) => {
+    await withTrainer(gpu, {}, async (trainer) => {
+      const rates = Array.from({ length: 8 }, (_, i) => i / 1000);
+      for (const lr of rates) {
+        assert.equal(trainer.full, false);
+        tinyStep(trainer, lr);
+      }
+      assert.equal(trainer.full, true);
+      assert.throws(() => tinyStep(trainer, 1), RangeError);
+      assert.equal(trainer.step, 8);
+      const results = await trainer.results();
+      assert.deepEqual(results.map(({ step }) => step), [0, 1, 2, 3, 4, 5, 6, 7]);
+      assert.deepEqual(results.map(({ lr }) => lr), rates);
+      assert.deepEqual(await trainer.results(), []);
+      tinyStep(trainer, 0.5);
+      const [{ step, lr }] = await trainer.results() as [StepResult];
+      assert.deepEqual([step, lr], [8, 0.5]);
+    });
+  },
+);
+
+gpuTest("Trainer changes what its options and the learning rate say", async (gpu) => {
+  const adapter = tinyAdapter();
+  // Gradients of the first step are 10 x its first moments: m = (1 - 0.9) g.
+  const first = (options: Partial<TrainerOptions>, lr: number) =>
+    withTrainer(gpu, options, async (trainer) => {
+      const before = await trainer.adapter();
+      tinyStep(trainer, lr);
+      const [result] = await trainer.results();
+      assert.equal(result!.logitScale, Math.fround(adapter.logitScale!));
+      const { m } = await trainer.readState();
+      return { before, after: await trainer.adapter(), gradient: m.map((x) => 10 * x), ...result! };
+    });
+  const norm = (values: Float32Array) => Math.hypot(...values);
+  const close = { atol: 0, rtol: 1e-5 };
+
+  const plain = await first({}, 0);
+  assert.deepEqual(plain.after, plain.before);
+  assertClose([plain.gradNorm], [norm(plain.gradient)], close);
+  assertClose([plain.gradMax], [Math.max(...plain.gradient.map(Math.abs))], close);
+  assert.equal(plain.lossScale, 1);
+
+  const byNorm = await first({ clipNorm: plain.gradNorm / 4 }, 0);
+  assertClose([norm(byNorm.gradient)], [plain.gradNorm / 4], close);
+  assert.equal(byNorm.gradNorm, plain.gradNorm); // as it was before clipping
+  const byValue = await first({ clipValue: plain.gradMax / 4 }, 0);
+  assertClose([Math.max(...byValue.gradient.map(Math.abs))], [plain.gradMax / 4], close);
+
+  const decayed = await first({ weightDecay: 0.5 }, 0.01);
+  const free = await first({ weightDecay: 0 }, 0.01);
+  const [a, b, start] = [decayed.after, free.after, plain.before]
+    .map(({ modules }) => modules[0]!.loraB);
+  // Both take the same step of Adam; decay takes lr * 0.5 of every parameter besides.
+  assertClose(b!.map((x, i) => x - a![i]!), start!.map((x) => 0.005 * x), {
+    atol: 1e-7,
+    rtol: 1e-4,
+  });
+
+  const constant = await first({ trainLogitScale: false }, 0.01);
+  assert.equal(constant.after.logitScale, adapter.logitScale);
+  assert.notEqual(free.after.logitScale, adapter.logitScale);
+});
+
+gpuTest("Trainer.write() refuses what is not a whole batch", async (gpu) => {
+  await withTrainer(gpu, {}, (trainer) => {
+    const batch = tinyPixels(2 * PAIRS, 0);
+    assert.throws(
+      () => trainer.write(batch.subarray(IMAGE), SMOOTHING),
+      new RangeError(`Cannot train on ${5 * IMAGE} values: a batch is (6,${HEIGHT},${WIDTH},3)`),
+    );
+    assert.throws(
+      () => trainer.write(batch, SMOOTHING.subarray(1)),
+      new RangeError("Cannot train on 2 values: a batch is (3)"),
+    );
+    assert.throws(() => trainer.write(uniform(batch.length, 0), SMOOTHING), TypeError);
+    return Promise.resolve();
+  });
+});
+
+gpuTest("Trainer refuses options that contradict each other", async (gpu) => {
+  const merged = { ...DROPOUT, merge: true };
+  await assert.rejects(
+    tinyTrainer(gpu, merged),
+    new RangeError("Cannot merge adapters that are trained with dropout 0.3"),
+  );
+  await assert.rejects(tinyTrainer(gpu, { height: 40 }), RangeError);
+  await assert.rejects(
+    tinyTrainer({ ...gpu, hasF16: false }, { precision: "f16" }),
+    /^RangeError: Cannot compute in f16: /,
+  );
+  const trainer = await tinyTrainer(gpu);
+  const state = await trainer.readState();
+  assert.throws(
+    () => trainer.writeState({ ...state, v: state.v.subarray(1) }),
+    /^RangeError: Cannot resume an optimiser: it has \d+ moments, the adapter needs \d+$/,
+  );
+  trainer.destroy();
+});
+
+gpuTest("Trainer.profile() and gradients() take no step", async (gpu) => {
+  await withTrainer(gpu, DROPOUT, async (trainer) => {
+    tinyStep(trainer);
+    await trainer.results();
+    const [adapter, state] = [await trainer.adapter(), await trainer.readState()];
+    const gradients = await trainer.gradients(0);
+    if (gpu.hasTimestamps) {
+      const rows = await trainer.profile();
+      const labels = rows.map(({ label }) => label);
+      for (const label of ["attention", "attn.qkv forward", "lora gradients", "head backward"]) {
+        assert(labels.includes(label), `${label} is not in ${labels}`);
+      }
+      assert(rows.every(({ ms, calls }) => ms > 0 && calls > 0));
+    }
+    assert.deepEqual(await trainer.gradients(0), gradients); // nothing was left to be added to
+    assert.notDeepEqual(await trainer.gradients(1), gradients); // other masks
+    assert.deepEqual([await trainer.adapter(), await trainer.readState()], [adapter, state]);
+  });
+});
