@@ -3,6 +3,8 @@
 //   dOut  (batch, TOKENS, HEADS, 64)     Activation
 //   lse   (batch, HEADS, TOKENS)         f32         of the forward
 //   dQkv  (batch, TOKENS, 3, HEADS, 64)  Activation  written
+//   delta (batch, HEADS, TOKENS)         f32         declared by the kernel: written by the first
+//                                                    pass, over the queries, read by the second
 //
 // For a query i and a key j of a head, q' and k' turned by RoPE:
 //
@@ -38,4 +40,27 @@ fn store_pair(part: u32, token: u32, c: u32, x: Pair) {
   let i = place_qkv(part, token) + c;
   dQkv[i] = vec4<Activation>(y.lo);
   dQkv[i + 8u] = vec4<Activation>(y.hi);
+}
+
+// p and dS of the keys owned with queries query .. query + 3, zero for queries past the end.
+fn weights4(s: Values, query: u32) -> Values {
+  return within(
+    Values(
+      weight(s[0], query), weight(s[1], query + 1u),
+      weight(s[2], query + 2u), weight(s[3], query + 3u),
+    ),
+    query,
+  );
+}
+fn weight(s: Value, query: u32) -> Value {
+  return exp(SCALE * s - lse[place_row(min(query, TOKENS - 1u))]);
+}
+fn slopes4(p: Values, dp: Values, query: u32) -> Values {
+  return Values(
+    slope(p[0], dp[0], query), slope(p[1], dp[1], query + 1u),
+    slope(p[2], dp[2], query + 2u), slope(p[3], dp[3], query + 3u),
+  );
+}
+fn slope(p: Value, dp: Value, query: u32) -> Value {
+  return p * (dp - delta[place_row(min(query, TOKENS - 1u))]);
 }

@@ -1,7 +1,6 @@
 // Attention backward, queries (formulas in attention_backward.wgsl).
 //
-//   out    (batch, TOKENS, HEADS, 64)  Activation  of the forward
-//   delta  (batch, HEADS, TOKENS)      f32         written, for the pass over the keys
+//   out  (batch, TOKENS, HEADS, 64)  Activation  of the forward
 //
 // A lane owns query rows; grid (rows / SPAN, HEADS, batch). Keys and values pass four at a time.
 
@@ -30,11 +29,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
   lane = index;
   own = group.x * SPAN + lane;
 
-  let log_sum = value_of(row_lse(0u), row_lse(OWNED - 1u));
-  let mean = value_of(row_delta(0u), row_delta(OWNED - 1u));
+  let own_lse = value_of(row_lse(0u), row_lse(OWNED - 1u));
+  let own_delta = value_of(row_delta(0u), row_delta(OWNED - 1u));
   for (var r = 0u; r < OWNED; r++) {
     if (own + r * LANES < TOKENS) {
-      delta[place_row(own + r * LANES)] = value_at(mean, r);
+      delta[place_row(own + r * LANES)] = value_at(own_delta, r);
     }
   }
 
@@ -47,10 +46,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
     let s = dot4(&q, keys);
     let dp = dot4(&d, share4(VALUE, key));
     let ds = Values(
-      exp(SCALE * s[0] - log_sum) * (dp[0] - mean),
-      exp(SCALE * s[1] - log_sum) * (dp[1] - mean),
-      exp(SCALE * s[2] - log_sum) * (dp[2] - mean),
-      exp(SCALE * s[3] - log_sum) * (dp[3] - mean),
+      exp(SCALE * s[0] - own_lse) * (dp[0] - own_delta),
+      exp(SCALE * s[1] - own_lse) * (dp[1] - own_delta),
+      exp(SCALE * s[2] - own_lse) * (dp[2] - own_delta),
+      exp(SCALE * s[3] - own_lse) * (dp[3] - own_delta),
     );
     accumulate(&dq, Value(1.0), within(ds, key), keys);
   }

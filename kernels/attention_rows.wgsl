@@ -8,13 +8,13 @@
 // turns together. The first PREFIX tokens (class, registers) have no place and are not turned.
 //
 // An invocation owns rows of one side (the queries, say) and meets all rows of the other side,
-// four at a time; those it shares with its workgroup. How a shared row gets to every invocation
-// is the matter of attention_subgroup.wgsl and attention_tile.wgsl; one of them follows this
-// file and declares LANES, SPAN, OWNED, Chunk, Value, Shared, stage(), share() and part().
-// The kernel comes last and says what a row holds:
+// four at a time; those it shares with its workgroup. How many it owns, and how a shared row gets
+// to every invocation, is the matter of attention_subgroup.wgsl and attention_tile.wgsl: one of
+// them follows this file. The kernel comes last and says what a row is:
 //
-//   fn row_pair(kind: u32, token: u32, c: u32) -> Pair         reads pair c of a row
-//   fn store_pair(kind: u32, token: u32, c: u32, x: Pair)      writes it
+//   fn row_pair(kind: u32, token: u32, c: u32) -> Pair      reads pair c of a row
+//   fn store_pair(kind: u32, token: u32, c: u32, x: Pair)   writes it
+//   KIND_A, KIND_B                                          kinds of the shared rows of a tile
 //
 // Arrays are indexed by what becomes a constant when functions are inlined, so that they live in
 // registers: hence the lines that differ in a number only.

@@ -6,13 +6,13 @@ const LANES = 8u;
 const OWNED = 2u;
 const SPAN = 16u; // rows a workgroup owns
 
-alias Value = vec2f;
-alias Chunk = array<Pair, 2>;
-alias Shared = Pair;
+alias Value = vec2f; // a number for each row owned
+alias Chunk = array<Pair, 2>; // pair c of each row owned
+alias Shared = Pair; // pair `lane` of a shared row
 
-struct Sum { a: vec4f, b: vec4f }
+struct Sum { a: vec4f, b: vec4f } // of products, four partial sums a row
 
-fn stage(first: u32) {} // a shared row needs no preparation
+fn stage(first: u32) {} // no preparation
 
 fn share(kind: u32, token: u32) -> Shared {
   return row_pair(kind, min(token, TOKENS - 1u), lane);
@@ -39,6 +39,7 @@ fn value_at(x: Value, r: u32) -> f32 {
   return x[r];
 }
 
+// sum + x y, element by element
 fn add_product(sum: Sum, x: Chunk, y: Pair) -> Sum {
   return Sum(
     fma(x[0].hi, y.hi, fma(x[0].lo, y.lo, sum.a)),
@@ -50,6 +51,7 @@ fn total(sum: Sum) -> Value {
   let b = sum.b.xy + sum.b.zw;
   return vec2f(a.x + a.y, b.x + b.y);
 }
+// keep x + sum_j w[j] y[j]
 fn mix4(x: Chunk, keep: Value, w: Values, y: array<Pair, 4>) -> Chunk {
   return Chunk(
     mix4_pair(x[0], keep.x, vec4f(w[0].x, w[1].x, w[2].x, w[3].x), y),

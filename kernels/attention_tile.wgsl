@@ -9,10 +9,9 @@ const TILE = 16u;
 alias Value = f32;
 alias Chunk = Pair;
 alias Shared = u32; // row of the tile
+alias Sum = vec4f; // of products, four partial sums
 
-alias Sum = vec4f;
-
-var<workgroup> tile: array<array<Pair, 8>, 32>; // TILE rows of kind KINDS[0], TILE of KINDS[1]
+var<workgroup> tile: array<array<Pair, 8>, 32>; // TILE rows of KIND_A, then of KIND_B
 
 // Every 16 rows, reads the next 16; called by all lanes alike, it contains barriers.
 fn stage(first: u32) {

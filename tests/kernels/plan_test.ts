@@ -10,6 +10,7 @@ import {
 } from "../../kernels/gpu.ts";
 import { type KernelRun, Plan, runOnce, runPlans, wgslOf } from "../../kernels/plan.ts";
 import { gpuTest } from "../testing.ts";
+import { madeBy } from "./made.ts";
 
 /** x = TIMES x + PLUS, element by element. */
 const CODE = `
@@ -239,17 +240,13 @@ gpuTest("a replay makes nothing on the device", async (gpu) => {
   plan.add(affine(y, 1, 1));
   await plan.ready();
   const before = { ...gpu.memory, pipelines: gpu.pipelines.size };
-  const made: string[] = [];
-  const device = gpu.device as unknown as Record<string, (...args: unknown[]) => unknown>;
-  for (const name of ["Buffer", "BindGroup", "ComputePipeline", "ShaderModule", "QuerySet"]) {
-    const create = device[`create${name}`]!.bind(gpu.device);
-    device[`create${name}`] = (...args) => (made.push(name), create(...args));
-  }
-  for (let i = 0; i < 100; i++) runPlans(gpu, [plan]);
+  const made = await madeBy(gpu, () => {
+    for (let i = 0; i < 100; i++) runPlans(gpu, [plan]);
+  });
   assert.deepEqual(made, []);
   assert.deepEqual({ ...gpu.memory, pipelines: gpu.pipelines.size }, before);
   assert.deepEqual([...await readTensor(gpu, y)], [101, 101, 101, 101]);
-  assert.deepEqual(made, ["Buffer"], "the spy sees nothing");
+  assert.deepEqual(await madeBy(gpu, () => void createTensor(gpu, [4])), ["Buffer"]);
 });
 
 gpuTest("Plan.profile() runs once and sums by label, the longest first", async (gpu) => {
