@@ -29,7 +29,8 @@ else
   # shellcheck disable=SC2086 # two words are two packages
   [ -z "$missing" ] || apt_install ca-certificates $missing
   curl -fsSL https://deno.land/install.sh | sh -s -- -y "v$DENO_VERSION" >/dev/null
-  say "installed Deno $DENO_VERSION in $HOME/.deno/bin: add it to PATH"
+  as_root ln -sf "$HOME/.deno/bin/deno" /usr/local/bin/deno
+  say "installed Deno $DENO_VERSION, linked from /usr/local/bin"
 fi
 deno_is_right || { say "deno $DENO_VERSION did not install, found: $(deno --version 2>&1 | head -n 1)"; exit 1; }
 

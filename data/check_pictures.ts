@@ -1,4 +1,3 @@
-import sharp from "sharp";
 import { type Picture, pictureKey, picturePath } from "./pairs.ts";
 
 /** A picture that cannot be opened. */
@@ -24,13 +23,15 @@ export async function checkPictures(
   for (const picture of pictures) distinct.set(pictureKey(picture), picture);
   const paths = [...distinct.values()].map(picturePath);
 
+  const { default: sharp } = await import("sharp"); // a static import would stop what goes without
+
   const reasons = new Array<string | null>(paths.length).fill(null);
   let next = 0;
   let done = 0;
   const work = async () => {
     while (next < paths.length) {
       const i = next++;
-      reasons[i] = await fault(paths[i]!);
+      reasons[i] = await fault(sharp(paths[i]!).metadata());
       onProgress(++done, paths.length);
     }
   };
@@ -41,9 +42,9 @@ export async function checkPictures(
   return { total: paths.length, bad };
 }
 
-async function fault(path: string): Promise<string | null> {
+async function fault(header: Promise<unknown>): Promise<string | null> {
   try {
-    await sharp(path).metadata();
+    await header;
     return null;
   } catch (error) {
     const [line] = (error as Error).message.split("\n");

@@ -18,6 +18,9 @@ const BYTES: Record<DType, number> = { f32: 4, f16: 2, u32: 4, u8: 1 };
  */
 export type Host = "deno" | "dawn" | "dawn-null";
 
+/** The device has too little memory, or cannot bind so much of it at a time. */
+export class GpuMemoryError extends RangeError {}
+
 /** An open device. Close it with {@linkcode closeGpu}. */
 export interface Gpu {
   readonly device: GPUDevice;
@@ -121,7 +124,9 @@ export async function openGpu(
     failure: null,
   };
   device.addEventListener("uncapturederror", (event) => {
-    gpu.failure ??= new Error(`GPU error: ${(event as GPUUncapturedErrorEvent).error.message}`);
+    const { error } = event as GPUUncapturedErrorEvent;
+    const isMemory = error.constructor.name === "GPUOutOfMemoryError"; // of Deno or of Dawn
+    gpu.failure ??= new (isMemory ? GpuMemoryError : Error)(`GPU error: ${error.message}`);
   });
   device.lost.then(({ reason, message }) => {
     if (reason !== "destroyed") gpu.failure ??= new Error(`GPU lost: ${message || reason}`);
@@ -160,6 +165,16 @@ export function checkGpu(gpu: Gpu): void {
   if (gpu.failure) throw gpu.failure;
 }
 
+/**
+ * Waits for the GPU, and for errors that it reports late, as that its memory is full.
+ *
+ * @throws {Error} As {@linkcode checkGpu}.
+ */
+export async function settleGpu(gpu: Gpu): Promise<void> {
+  await gpu.device.queue.onSubmittedWorkDone();
+  checkGpu(gpu);
+}
+
 /** Number of elements of a tensor of this shape. */
 export function sizeOf(shape: readonly number[]): number {
   return shape.reduce((size, n) => size * n, 1);
@@ -173,7 +188,7 @@ export function byteSize({ shape, dtype }: Pick<Tensor, "shape" | "dtype">): num
 /**
  * Allocates a tensor of zeros.
  *
- * @throws {RangeError} If it is larger than the adapter can bind.
+ * @throws {GpuMemoryError} If it is larger than the adapter can bind.
  */
 export function createTensor(gpu: Gpu, shape: readonly number[], dtype: DType = "f32"): Tensor {
   const bytes = byteSize({ shape, dtype });
@@ -181,7 +196,7 @@ export function createTensor(gpu: Gpu, shape: readonly number[], dtype: DType = 
   const size = Math.max(16, Math.ceil(bytes / 16) * 16);
   const { maxStorageBufferBindingSize: most } = gpu.device.limits;
   if (!(size <= most)) {
-    throw new RangeError(
+    throw new GpuMemoryError(
       `Cannot allocate a (${shape}) ${dtype} tensor: it takes ${size} bytes, ` +
         `the adapter binds at most ${most}`,
     );

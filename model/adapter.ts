@@ -171,7 +171,7 @@ export async function readAdapter(folder: string): Promise<Adapter> {
     modules.push({ name, rank, alpha, loraA, loraB });
   }
   if (modules.length === 0) refuse(file.path, "it has no lora_A, expected at least 1");
-  modules.sort((a, b) => a.name.localeCompare(b.name, "en", { numeric: true }));
+  modules.sort((a, b) => placeOf(a.name) - placeOf(b.name));
 
   const head = config.modules_to_save?.includes("head") ? readHead(file, take) : null;
   for (const key of unread) {
@@ -284,6 +284,15 @@ function layerName(path: string, config: PeftConfig, file: string): string {
     refuse(file, `it adapts "${path}", which is not among the target_modules of its configuration`);
   }
   return name;
+}
+
+/** Layers that can be adapted, in the order in which a block runs them. */
+const LAYERS = ["attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc1_g", "mlp.fc1_x", "mlp.fc2"];
+
+/** Modules are in the model's order, as `initialAdapter` has them: optimisers go by it. */
+function placeOf(name: string): number {
+  const [, block, layer] = /^blocks\.(\d+)\.(.+)$/.exec(name)!;
+  return Number(block) * LAYERS.length + LAYERS.indexOf(layer!);
 }
 
 function readLogitScale({ metadata, path }: SafetensorsFile): number | null {

@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { type Adapter, encodeAdapter, readAdapter } from "./adapter.ts";
 import { oldFolder, recoverFolder, revertFolder, writeFolderAtomic } from "./files.ts";
+import { parseJson } from "./json.ts";
 import { encodeSafetensors, readSafetensors, toFloat32 } from "./safetensors.ts";
 import type { OptimiserState } from "./trainer.ts";
 
@@ -136,7 +137,7 @@ function parseState(
 ): { files: z.infer<typeof STATE>["files"]; progress: RunProgress } {
   let json: unknown;
   try {
-    json = JSON.parse(text);
+    json = parseJson(text);
   } catch (cause) {
     throw new SyntaxError(`Cannot load ${path}: ${(cause as Error).message}`, { cause });
   }

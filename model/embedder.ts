@@ -1,5 +1,5 @@
 import { type Gpu, readTensor, sizeOf, type Tensor, writeTensor } from "../kernels/gpu.ts";
-import { Plan, runPlans } from "../kernels/plan.ts";
+import { Plan, type ProfileRow, runPlans } from "../kernels/plan.ts";
 import type { PoolMode } from "../kernels/pool.ts";
 import type { Head as HeadWeights } from "./adapter.ts";
 import { Encoder } from "./encoder.ts";
@@ -79,6 +79,15 @@ export class Embedder {
     writeTensor(this.#gpu, input, pixels);
     runPlans(this.#gpu, [this.#embed]);
     return (await readTensor(this.#gpu, wanted)).slice(0, count * this.dim);
+  }
+
+  /**
+   * GPU time of embedding the last images once more, by kernel. Waits for the GPU.
+   *
+   * @throws {Error} If the adapter has no timestamps.
+   */
+  profile(): Promise<ProfileRow[]> {
+    return this.#embed.profile();
   }
 
   /** Frees the embedder's tensors, neither network nor trainables. */

@@ -204,7 +204,10 @@ export function uploadNetwork(
 }
 
 /** Most images whose widest activation can be bound. */
-export function largestPiece(gpu: Gpu, { config, tokens, precision }: Network): number {
+export function largestPiece(
+  gpu: Gpu,
+  { config, tokens, precision }: Pick<Network, "config" | "tokens" | "precision">,
+): number {
   const widest = Math.max(3 * config.embedDim, config.mlpHidden);
   const bytes = tokens * widest * (precision === "f16" ? 2 : 4);
   const images = Math.floor(gpu.device.limits.maxStorageBufferBindingSize / bytes);

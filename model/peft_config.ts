@@ -7,6 +7,7 @@
  * @module
  */
 import { z } from "zod";
+import { parseJson } from "./json.ts";
 
 /** The fields that decide what is computed, with PEFT's own names. */
 export interface PeftConfig {
@@ -71,7 +72,7 @@ const NEUTRAL: ReadonlyMap<string, readonly unknown[]> = new Map([
  *   the field only; the caller adds the file.
  */
 export function parsePeftConfig(text: string): PeftConfig {
-  const { data: config, error } = SCHEMA.safeParse(JSON.parse(text));
+  const { data: config, error } = SCHEMA.safeParse(parseJson(text));
   if (error) {
     const { path, message } = error.issues[0]!;
     throw new TypeError(path.length > 0 ? `"${path.join(".")}": ${message}` : message);

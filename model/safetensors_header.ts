@@ -6,6 +6,8 @@
  * @module
  */
 
+import { parseJson } from "./json.ts";
+
 /** Where a tensor lies. */
 export interface HeaderEntry {
   /** Its key in the header. */
@@ -73,7 +75,7 @@ export function parseHeader(header: Uint8Array<ArrayBuffer>, size: number): Head
   if (!text.startsWith("{")) {
     throw new SyntaxError(`its header starts with "${text.slice(0, 1)}", expected "{"`);
   }
-  const json: Record<string, unknown> = JSON.parse(text);
+  const json = parseJson(text) as Record<string, unknown>; // it starts as an object
   checkKeysOnce(text);
 
   const entries: HeaderEntry[] = [];

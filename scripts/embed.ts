@@ -12,9 +12,10 @@ import { type NamedEmbeddings, pictureNames, toTensors } from "../eval/embedding
 import { listPictures } from "../eval/folder.ts";
 import { writeSafetensors } from "../model/safetensors.ts";
 import { parseFlags, runScript, UsageError } from "./cli.ts";
-import { embedPictures, embedProtocol, protocolOf } from "./evaluation.ts";
+import { embedPictures, embedProtocol, picturesOf, protocolOf } from "./evaluation.ts";
 import { checkImgSize, DATA_FLAGS, MODEL_FLAGS, readEntries } from "./flags.ts";
 import { loadForFlags } from "./inference.ts";
+import { folderOf, keepOnly, keepReading, modelFiles, rootsOf } from "./permissions.ts";
 
 const FLAGS = {
   adapter: { type: "string", unit: "folder", required: true, help: "adapter to embed with" },
@@ -37,10 +38,13 @@ export async function main(args: string[]): Promise<void> {
     throw new UsageError("Cannot run embed: give either --test_pairs_meta_file or --pictures");
   }
   checkImgSize(flags.img_size, "embed");
+  await keepOnly({ write: [folderOf(flags.output)], pictures: true });
   const reading = { imgSize: flags.img_size, numWorkers: flags.num_workers };
   const source = { dataRoot: flags.data_root, allowOutsideRoot: flags.allow_outside_root };
   const protocol = file === null ? null : protocolOf(await readEntries(file, source), flags);
   const paths = flags.pictures.flatMap(expand);
+  const roots = protocol ? rootsOf(picturesOf(protocol), flags.allow_outside_root) : flags.pictures;
+  keepReading([...roots, ...modelFiles(flags)]);
 
   using loaded = await loadForFlags(flags);
   const { embedder } = loaded;

@@ -14,10 +14,11 @@ import { reportHtml } from "../eval/report.ts";
 import { writeFileAtomic } from "../model/files.ts";
 import { readSafetensors, toFloat32 } from "../model/safetensors.ts";
 import { type FlagValues, parseFlags, runScript, UsageError } from "./cli.ts";
-import { type Evaluated, evaluateWith, protocolOf } from "./evaluation.ts";
+import { type Evaluated, evaluateWith, picturesOf, protocolOf } from "./evaluation.ts";
 import { checkImgSize, DATA_FLAGS, MODEL_FLAGS, readEntries } from "./flags.ts";
 import { evaluateUniversity, UNIVERSITY_FLAGS } from "./eval_university.ts";
 import { loadForFlags } from "./inference.ts";
+import { folderOf, keepOnly, keepReading, modelFiles, rootsOf } from "./permissions.ts";
 
 const FLAGS = {
   layout: {
@@ -55,6 +56,13 @@ export async function main(args: string[]): Promise<void> {
     throw new UsageError("Cannot run eval: give either --adapter or --embeddings");
   }
   checkImgSize(flags.img_size, "eval");
+  await keepOnly({
+    write: [
+      ...[flags.json, flags.report, flags.answer].map(folderOf),
+      flags.rank_image === null ? null : ".",
+    ],
+    pictures: true,
+  });
   const radii = parseRadii(flags.radius);
   const evaluated = flags.layout === "university"
     ? await evaluateUniversity(flags)
@@ -92,6 +100,8 @@ async function evaluatePairs(flags: Flags, radii: readonly number[]): Promise<Ev
     allowOutsideRoot: flags.allow_outside_root,
   });
   const protocol = protocolOf(entries, flags);
+  const roots = rootsOf(picturesOf(protocol), flags.allow_outside_root);
+  keepReading([...roots, path, ...modelFiles(flags)]);
   if (path !== null) {
     const embeddings = alignEmbeddings(await readEmbeddings(path), protocol, path);
     return { protocol, embeddings, evaluation: await evaluate({ protocol, embeddings, radii }) };

@@ -17,6 +17,7 @@ import { writeFileAtomic } from "../model/files.ts";
 import { UsageError } from "./cli.ts";
 import type { Evaluated } from "./evaluation.ts";
 import { type InferenceFlags, loadForFlags } from "./inference.ts";
+import { keepReading, modelFiles } from "./permissions.ts";
 import { Progress } from "./progress.ts";
 
 /** Flags of this layout. */
@@ -67,6 +68,7 @@ export async function evaluateUniversity(flags: UniversityFlags): Promise<Evalua
   if (flags.test_dir === null) {
     throw new UsageError("Cannot run eval: --layout university needs --test_dir");
   }
+  keepReading([flags.test_dir, ...modelFiles(flags)]);
   const sides = scaledSides(flags);
   const university = readUniversity(flags.test_dir, {
     task: flags.task as UniversityTask,

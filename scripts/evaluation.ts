@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type Entry, type PairMode, picturePath } from "../data/pairs.ts";
+import { type Entry, type PairMode, type Picture, picturePath } from "../data/pairs.ts";
 import { evaluate, type Evaluation } from "../eval/evaluate.ts";
 import { buildProtocol, type Protocol } from "../eval/protocol.ts";
 import { type Ranker, rankingOf } from "../eval/ranks.ts";
@@ -28,6 +28,11 @@ export function protocolOf(entries: readonly Entry[], flags: EvaluationFlags): P
     gallery: flags.gallery as "listed" | "folder",
     sameMap: flags.same_map,
   });
+}
+
+/** The pictures of a protocol. */
+export function picturesOf({ queries, gallery }: Protocol): Picture[] {
+  return [...queries, ...gallery].map(({ picture }) => picture);
 }
 
 /** How pictures are read. */

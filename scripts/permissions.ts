@@ -2,20 +2,23 @@
  * The least that a command may do. Deno's flags are fixed before a command knows which folders it
  * is to read and write, so it starts with the whole of the disk and gives up the rest.
  *
+ * A permission granted for everything at once (`--allow-read`, `-A`) cannot be narrowed and stays as
+ * it is; the tasks of `deno.json` grant `--allow-read=/`, which can.
+ *
  * @module
  */
 import { createRequire } from "node:module";
+import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { openDecoder } from "../data/decode.ts";
 import type { Picture } from "../data/pairs.ts";
+import { hubCache } from "../model/hub.ts";
 
-/** What a command needs from now on. */
+/** What a command needs besides reading. */
 export interface Needs {
-  /** Files and folders to read besides those that are written, or "any". */
-  read: Iterable<string> | "any";
-  /** Folders to write. */
-  write: Iterable<string>;
-  /** Decode or encode pictures, which sharp does with native code. */
+  /** Folders to write; null is no folder. */
+  write: readonly (string | null)[];
+  /** Decode or encode pictures, which takes native code. */
   pictures?: boolean;
   /** Reach the network. */
   net?: boolean;
@@ -24,40 +27,66 @@ export interface Needs {
 /** Where sharp looks which C library the system has. */
 const LIBC = "/usr/bin/ldd";
 
+/** What is read whatever the command. */
+const alwaysRead = new Set<string>();
+
 /**
- * Gives up every permission but those needed, for good, here and in workers started later.
- *
- * A permission granted for everything at once (`--allow-read`, `-A`) cannot be narrowed and stays
- * as it is; the tasks of `deno.json` grant `--allow-read=/`, which can.
+ * Gives up every permission but these and reading, for good, here and in workers started later.
+ * A command does it as soon as it knows its flags.
  */
-export async function keepOnly({ read, write, pictures, net }: Needs): Promise<void> {
-  const native = pictures ? await sharpFiles() : []; // workers load the same again
-  if (read !== "any") narrow("read", [...read, ...write, ...(pictures ? [LIBC, sources()] : [])]);
-  narrow("write", write);
-  // Of a binary's native code only Deno knows where it lies.
+export async function keepOnly({ write, pictures, net }: Needs): Promise<void> {
+  const folders = write.filter((path) => path !== null);
+  for (const path of folders) alwaysRead.add(path);
+  narrow("write", folders);
+  const native = pictures ? await decoderFiles() : []; // workers load the same again
+  if (pictures) {
+    alwaysRead.add(LIBC).add(fileURLToPath(new URL("..", import.meta.url))); // workers start there
+    for (const path of native) alwaysRead.add(packagesOf(path)); // imagescript reads more of itself
+  }
+  // In a binary only Deno knows where native code lies.
   if (!Deno.build.standalone) narrow("ffi", native);
   for (const name of ["run", "sys"] as const) Deno.permissions.revokeSync({ name });
   if (!net) Deno.permissions.revokeSync({ name: "net" });
 }
 
-/** Data roots of pictures, each once; "any" where pictures may lie outside of them. */
-export function rootsOf(pictures: Iterable<Picture>, allowOutsideRoot: boolean): Needs["read"] {
-  return allowOutsideRoot ? "any" : new Set(Iterator.from(pictures).map(({ root }) => root));
+/** Gives up reading anything but these files and folders, as soon as a command knows them. */
+export function keepReading(paths: Iterable<string | null>): void {
+  narrow("read", [...alwaysRead, ...paths].filter((path) => path !== null));
+}
+
+/** Data roots of pictures, each once; the whole disk where pictures may lie outside of them. */
+export function rootsOf(pictures: Iterable<Picture>, allowOutsideRoot: boolean): Set<string> {
+  return allowOutsideRoot
+    ? new Set(["/"])
+    : new Set(Iterator.from(pictures).map(({ root }) => root));
+}
+
+/** Where an adapter and the weights of a backbone are read from. */
+export function modelFiles(
+  { adapter, weights }: { adapter: string | null; weights: string | null },
+): (string | null)[] {
+  return [adapter && dirname(adapter), weights ?? hubCache()];
+}
+
+/** Folder of a file to be written, which is written beside its place first. */
+export function folderOf(file: string | null): string | null {
+  return file && dirname(file);
 }
 
 /** Replaces a permission for the root of the disk by those for some paths. */
-function narrow(name: "read" | "write" | "ffi", paths: Iterable<string>): void {
+function narrow(name: "read" | "write" | "ffi", paths: readonly string[]): void {
+  if (paths.includes("/")) return;
   for (const path of paths) Deno.permissions.requestSync({ name, path });
   Deno.permissions.revokeSync({ name, path: "/" });
 }
 
-/** Files of sharp's native part; none where it does not load. */
-async function sharpFiles(): Promise<string[]> {
+/** Native part of sharp, or of imagescript where sharp does not load. */
+async function decoderFiles(): Promise<string[]> {
   await openDecoder();
   return Object.keys(createRequire(import.meta.url).cache).filter((path) => path.endsWith(".node"));
 }
 
-/** Folder of the modules, from which workers start. */
-function sources(): string {
-  return fileURLToPath(new URL("..", import.meta.url));
+/** Folder of the package that a file belongs to, and of others. */
+function packagesOf(path: string): string {
+  return path.split(/[/\\](?:@img|imagescript)[/\\]/)[0]!;
 }

@@ -9,16 +9,14 @@
 import { type PairMode, pairsOf } from "../data/pairs.ts";
 import { previewSheet } from "../data/preview.ts";
 import { closeGpu, openGpu } from "../kernels/gpu.ts";
-import type { PoolMode } from "../kernels/pool.ts";
 import { type Checkpoint, recoverCheckpoint } from "../model/checkpoint.ts";
-import { createEmbedder } from "../model/embedder.ts";
 import { writeFileAtomic } from "../model/files.ts";
 import { initialAdapter } from "../model/init.ts";
-import { createTrainer } from "../model/trainer.ts";
 import { parseFlags, runScript } from "./cli.ts";
-import { protocolOf } from "./evaluation.ts";
-import { choosePrecision, readBackbone, readEntries } from "./flags.ts";
-import { keepOnly, rootsOf } from "./permissions.ts";
+import { picturesOf, protocolOf } from "./evaluation.ts";
+import { readBackbone, readEntries } from "./flags.ts";
+import { keepOnly, keepReading, rootsOf } from "./permissions.ts";
+import { prepareTraining } from "./prepare.ts";
 import { createRunFolder, findRun, RunFolder } from "./run_folder.ts";
 import {
   augmentSettings,
@@ -31,7 +29,6 @@ import {
 import { type Run, runTraining, samplerOf } from "./training.ts";
 
 const COMMAND = { name: "train", summary: "trains LoRA adapters and a head on picture pairs" };
-const EVAL_IMAGES = 32; // at a time: as fast as more, and little memory beside the training's
 
 /** Runs the command. */
 export async function main(args: string[]): Promise<void> {
@@ -45,6 +42,7 @@ export async function main(args: string[]): Promise<void> {
 
 async function train(flags: TrainFlags, resumed: Resumed | null): Promise<void> {
   checkTrainFlags(flags);
+  await keepOnly({ write: [resumed?.folder.path ?? flags.model_path], pictures: true });
   const reading = { dataRoot: flags.data_root, allowOutsideRoot: flags.allow_outside_root };
   const entries = await readEntries(flags.train_pairs_meta_file, reading);
   const pairs = pairsOf(entries, flags.train_mode as PairMode);
@@ -53,15 +51,11 @@ async function train(flags: TrainFlags, resumed: Resumed | null): Promise<void> 
   const augment = await augmentSettings(flags);
   const backbone = await readBackbone(flags);
   const { config } = backbone;
-  const pictures = pairs.flatMap(({ query, reference }) => [query, reference]);
-  for (const { picture } of protocol ? [...protocol.queries, ...protocol.gallery] : []) {
-    pictures.push(picture);
-  }
-  await keepOnly({
-    read: rootsOf(pictures, flags.allow_outside_root),
-    write: [resumed?.folder.path ?? flags.model_path],
-    pictures: true,
-  });
+  const pictures = [
+    ...pairs.flatMap(({ query, reference }) => [query, reference]),
+    ...protocol ? picturesOf(protocol) : [],
+  ];
+  keepReading(rootsOf(pictures, flags.allow_outside_root));
 
   const gpu = await openGpu();
   try {
@@ -73,28 +67,14 @@ async function train(flags: TrainFlags, resumed: Resumed | null): Promise<void> 
       head: { hidden: flags.mlp_hidden, embedDim: flags.embed_dim },
       seed: flags.seed,
     });
-    const precision = choosePrecision(gpu, flags.precision);
-    const pool = flags.global_pool as PoolMode;
-    const trainer = await createTrainer(gpu, {
+    const { trainer, embedder } = await prepareTraining(gpu, {
+      flags,
       backbone,
       adapter,
-      precision,
-      height: flags.img_size,
-      width: flags.img_size,
-      pool,
-      batchSize: flags.batch_size,
-      microBatch: flags.micro_batch,
-      checkpointing: flags.grad_checkpointing,
-      weightDecay: flags.weight_decay,
-      clipValue: flags.clip_grad,
-      clipNorm: flags.clip_grad_norm,
-      seed: flags.seed,
+      evaluates: protocol !== null,
     });
-    if (resumed) trainer.writeState(resumed.checkpoint.optimiser);
     const { network, trainables } = trainer;
-    const { head } = adapter;
-    const embedder = protocol &&
-      await createEmbedder(gpu, { network, trainables, head, pool, images: EVAL_IMAGES });
+    if (resumed) trainer.writeState(resumed.checkpoint.optimiser);
 
     const progress = resumed && resumed.checkpoint.progress;
     const folder = resumed?.folder ??
@@ -104,7 +84,9 @@ async function train(flags: TrainFlags, resumed: Resumed | null): Promise<void> 
       if (resumed?.damage) {
         folder.note(`warning: ${resumed.damage}; the checkpoint before it takes its place`);
       }
-      folder.note(`adapter: ${gpu.name}${gpu.isCpu ? " (software, slow)" : ""}, ${precision}`);
+      folder.note(
+        `adapter: ${gpu.name}${gpu.isCpu ? " (software, slow)" : ""}, ${network.precision}`,
+      );
       folder.note(`data: ${entries.length} entries, ${pairs.length} pairs`);
       folder.note(
         `trained: ${trainables.count.toLocaleString("en")} parameters, GPU memory: ` +

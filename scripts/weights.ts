@@ -14,6 +14,7 @@ import { cachedBackbone, downloadBackbone, hubCache } from "../model/hub.ts";
 import { writeSafetensors } from "../model/safetensors.ts";
 import { backboneOfFile, backboneOfTensors, readWeights, timmTensors } from "../model/weights.ts";
 import { parseFlags, runScript, UsageError } from "./cli.ts";
+import { folderOf, keepOnly, keepReading } from "./permissions.ts";
 
 const COMMAND = {
   name: "weights",
@@ -68,6 +69,10 @@ export async function checkWeights(path: string, config: ViTConfig): Promise<Wei
 /** Runs the command. */
 export async function main(args: string[]): Promise<void> {
   const flags = parseFlags(COMMAND, FLAGS, args);
+  const { random, check, output } = flags;
+  const isOffline = random !== null || check !== null;
+  await keepOnly({ write: [isOffline ? folderOf(output) : hubCache()], net: !isOffline });
+  keepReading([check]);
   if (flags.random !== null) {
     if (flags.output === null) throw new UsageError("Cannot run weights: --random needs --output");
     const config = modelConfig(flags.random);

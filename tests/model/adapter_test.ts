@@ -200,22 +200,22 @@ folderTest("readAdapter() reads PEFT's files with rank and alpha patterns", asyn
   await writePeft(folder, peftConfig, peftTensors);
   const { modules, ...rest } = await readAdapter(folder);
   assert.deepEqual(modules.map(({ name, rank, alpha }) => [name, rank, alpha]), [
-    ["blocks.0.attn.proj", 4, 8],
     ["blocks.0.attn.qkv", 2, 6],
+    ["blocks.0.attn.proj", 4, 8],
   ]);
   const expected = { head: null, logitScale: null, dropout: 0.05, rslora: false, baseModel: null };
   assert.deepEqual(rest, expected);
 });
 
-folderTest("readAdapter() orders blocks by number", async (folder) => {
+folderTest("readAdapter() orders modules as the model does", async (folder) => {
   const later = (block: string) => Object.entries(renamed("blocks.0", `blocks.${block}`));
   await writePeft(folder, peftConfig, Object.fromEntries([...later("10"), ...later("2")]));
   const { modules } = await readAdapter(folder);
   assert.deepEqual(modules.map(({ name }) => name), [
-    "blocks.2.attn.proj",
     "blocks.2.attn.qkv",
-    "blocks.10.attn.proj",
+    "blocks.2.attn.proj",
     "blocks.10.attn.qkv",
+    "blocks.10.attn.proj",
   ]);
 });
 
@@ -227,8 +227,8 @@ for (const targets of [["attn.qkv", "proj"], "model\\.blocks\\.\\d+\\.attn\\.(qk
       await writePeft(folder, { ...peftConfig, target_modules: targets }, shapes);
       const { modules } = await readAdapter(folder);
       assert.deepEqual(modules.map(({ name }) => name), [
-        "blocks.0.attn.proj",
         "blocks.0.attn.qkv",
+        "blocks.0.attn.proj",
       ]);
     },
   );

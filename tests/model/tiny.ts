@@ -4,14 +4,16 @@
  *
  * @module
  */
-import type { Gpu } from "../../kernels/gpu.ts";
-import type { Adapter } from "../../model/adapter.ts";
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { closeGpu, type Gpu, openGpu } from "../../kernels/gpu.ts";
+import { type Adapter, encodeAdapter } from "../../model/adapter.ts";
 import { modelConfig, type ViTConfig } from "../../model/config.ts";
 import { randomBackbone } from "../../model/hash_rule.ts";
 import { type AdapterOptions, initialAdapter, LORA_TARGETS } from "../../model/init.ts";
 import { createTrainer, type Trainer, type TrainerOptions } from "../../model/trainer.ts";
 import { type Backbone, backboneOfTensors } from "../../model/weights.ts";
-import { uniform } from "../testing.ts";
+import { GPU_OFF, uniform } from "../testing.ts";
 
 /** Image size in pixels. */
 export const HEIGHT = 32;
@@ -84,3 +86,35 @@ export function tinyStep(trainer: Trainer, lr = 1e-3): void {
   trainer.write(tinyPixels(2 * PAIRS, trainer.step), SMOOTHING);
   trainer.takeStep(lr);
 }
+
+/** A short text that differs where a bit does: the differences of large arrays take minutes to print. */
+export function bitsOf(...values: (Float32Array | Adapter)[]): string {
+  const hash = createHash("sha256");
+  for (const value of values) {
+    const parts = value instanceof Float32Array
+      ? [new Uint8Array(value.buffer, value.byteOffset, value.byteLength)]
+      : encodeAdapter(value).values();
+    for (const part of parts) hash.update(part);
+  }
+  return hash.digest("hex").slice(0, 16);
+}
+
+let shared: Gpu | null = null;
+
+/** As `gpuTest`, but the tests of a file share a device: compiling the model takes seconds. */
+export function modelTest(name: string, fn: (gpu: Gpu) => Promise<void>): void {
+  Deno.test({
+    name,
+    ignore: GPU_OFF,
+    fn: async () => {
+      shared ??= await openGpu();
+      const before = shared.memory.current;
+      await fn(shared);
+      assert.equal(shared.memory.current, before, "bytes that the test has not freed");
+    },
+  });
+}
+
+Deno.test.afterAll(() => {
+  if (shared) closeGpu(shared);
+});

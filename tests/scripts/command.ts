@@ -16,7 +16,8 @@ export async function runCommand(
   args: readonly string[],
   env: Record<string, string> = {},
 ): Promise<Outcome> {
-  const permissions = ["read", "write", "env", "ffi"].map((each) => `--allow-${each}`);
+  const kinds = ["read", "write", "env", "ffi", ...(name === "doctor" ? ["sys"] : [])];
+  const permissions = kinds.map((kind) => `--allow-${kind}`);
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: ["run", "--quiet", ...permissions, join(ROOT, "scripts", `${name}.ts`), ...args],
     env,

@@ -1,0 +1,119 @@
+/**
+ * Measures this machine: kernels and whole steps, checked before they are timed.
+ *
+ *     deno task bench [kernels|step|cost|memory|loader] [--quick] [--json FILE] [--gpu dawn]
+ *
+ * @module
+ */
+import { closeGpu, type Gpu, openGpu } from "../kernels/gpu.ts";
+import { modelConfig } from "../model/config.ts";
+import type { Precision } from "../model/network.ts";
+import { parseFlags, runScript, UsageError } from "../scripts/cli.ts";
+import { benchCost } from "./cost_bench.ts";
+import { benchKernels } from "./kernels_bench.ts";
+import { benchMemory } from "./memory_bench.ts";
+import { Report } from "./report.ts";
+import { benchStep } from "./step_bench.ts";
+
+const COMMAND = {
+  name: "bench",
+  summary:
+    "measures kernels (ceilings and every kernel), step (whole steps and embeddings), cost " +
+    "(time against work), memory (of the full batch), or loader (pictures); by default kernels and step",
+};
+
+const FLAGS = {
+  quick: { type: "boolean", help: "one small size, under a minute on two cores" },
+  json: { type: "string", unit: "file", help: "write the tables there too" },
+  gpu: {
+    type: "string",
+    choices: ["deno", "dawn"],
+    help: "whose WebGPU; dawn is fetched from npm",
+  },
+  img_size: { type: "integer", unit: "px", default: 256, min: 16, help: "input of a step" },
+  batch_size: {
+    type: "integer",
+    unit: "pairs",
+    min: 1,
+    help: "of a step; by default 2 on a CPU adapter, 32 on a GPU",
+  },
+} as const;
+
+type Flags = ReturnType<typeof parseFlags<typeof FLAGS>>;
+
+/** Runs of everything: the minimum of few is near that of many, a median wants three. */
+const roundsOf = ({ isCpu }: Gpu, quick: boolean) => quick ? 1 : isCpu ? 3 : 11;
+
+const TOPICS: Record<string, (gpu: Gpu, report: Report, flags: Flags) => Promise<void> | void> = {
+  kernels: (gpu, report, { quick }) =>
+    benchKernels(gpu, report, {
+      sizes: quick ? [224] : [224, 256, 384],
+      images: gpu.isCpu ? (quick ? 2 : 4) : 64,
+      precisions: quick ? ["f32"] : precisions(gpu),
+      rounds: roundsOf(gpu, quick),
+    }),
+
+  step: (gpu, report, { quick, img_size, batch_size }) =>
+    benchStep(gpu, report, {
+      config: modelConfig("vits16"),
+      size: quick ? 224 : img_size,
+      pairs: batch_size ?? (gpu.isCpu ? (quick ? 1 : 2) : 32),
+      rank: 128,
+      variants: (quick ? ["f32" as const] : precisions(gpu)).flatMap((precision) => [
+        { precision, dropout: 0, checkpointing: false },
+        { precision, dropout: 0, checkpointing: true },
+        { precision, dropout: 0.1, checkpointing: false },
+      ]),
+      rounds: roundsOf(gpu, quick),
+    }),
+
+  cost: (gpu, report, { quick }) =>
+    benchCost(gpu, report, {
+      // A CPU adapter takes a second a block for 64 pairs: one block costs as each of twelve.
+      config: modelConfig("vits16", { depth: gpu.isCpu ? 1 : 12 }),
+      batches: quick ? [1, 2, 4] : [1, 2, 4, 8, 16, 32, 64],
+      sizes: [224, 256, 384],
+      ranks: quick ? [4, 128] : [4, 8, 16, 32, 64, 128, 256],
+      losses: quick ? [128, 512] : [128, 1024, 8192],
+      rounds: roundsOf(gpu, quick),
+    }),
+
+  memory: (gpu, report) => benchMemory(gpu, report),
+};
+
+function precisions(gpu: Gpu): Precision[] {
+  return gpu.hasF16 ? ["f32", "f16"] : ["f32"];
+}
+
+async function main(args: string[]): Promise<void> {
+  const [first] = args;
+  const topic = first === undefined || first.startsWith("--") ? null : first;
+  const flags = parseFlags(COMMAND, FLAGS, topic === null ? args : args.slice(1));
+  if (topic === "loader") {
+    await import("./loader_bench.ts");
+    return;
+  }
+  const topics = topic === null ? ["kernels", "step"] : [topic];
+  const runs = topics.map((name) => {
+    const run = TOPICS[name];
+    if (run) return run;
+    const known = [...Object.keys(TOPICS), "loader"].join(", ");
+    throw new UsageError(`Cannot run bench: there is no "${name}", only ${known}`);
+  });
+  const gpu = await openGpu(flags.gpu === null ? {} : { host: flags.gpu as "deno" | "dawn" });
+  try {
+    if (!gpu.hasTimestamps) {
+      throw new Error(`Cannot measure ${gpu.name}: it has no timestamp-query`);
+    }
+    const report = new Report(gpu);
+    for (const run of runs) await run(gpu, report, flags);
+    if (flags.json !== null) {
+      await Deno.writeTextFile(flags.json, JSON.stringify(report, null, 2) + "\n");
+      console.error(`wrote ${flags.json}`);
+    }
+  } finally {
+    closeGpu(gpu);
+  }
+}
+
+if (import.meta.main) await runScript(main);

@@ -1,0 +1,141 @@
+/**
+ * Times: minimum and median of samples that take turns, and a kernel by timestamps.
+ *
+ * @module
+ */
+import type { Gpu } from "../kernels/gpu.ts";
+import { Plan, type ProfileRow } from "../kernels/plan.ts";
+import { relativeL2 } from "../tests/testing.ts";
+
+/** What is left of some samples. */
+export interface Summary {
+  min: number;
+  median: number;
+}
+
+/** @throws {RangeError} If there is no sample. */
+export function summarise(samples: readonly number[]): Summary {
+  const sorted = samples.toSorted((a, b) => a - b);
+  const [min, median] = [sorted[0], sorted[sorted.length >> 1]];
+  if (min === undefined || median === undefined) {
+    throw new RangeError("Cannot summarise samples: there are 0, wanted at least 1");
+  }
+  return { min, median };
+}
+
+/**
+ * Runs every task once a round, so that a slow spell of the machine meets all of them.
+ *
+ * @returns Samples by task.
+ */
+export async function interleave<T>(
+  rounds: number,
+  tasks: readonly (() => Promise<T>)[],
+): Promise<T[][]> {
+  const samples: T[][] = tasks.map(() => []);
+  for (let round = 0; round < rounds; round++) {
+    for (const [i, task] of tasks.entries()) samples[i]!.push(await task());
+  }
+  return samples;
+}
+
+/** Milliseconds of some work, waiting included. */
+export async function wallTime(work: () => Promise<unknown>): Promise<number> {
+  const start = performance.now();
+  await work();
+  return performance.now() - start;
+}
+
+/** A kernel, or a few that belong together, ready to be timed. */
+export interface KernelCase {
+  name: string;
+  /** Records it once. */
+  record(plan: Plan): void;
+  /** Reads results and compares them; throws. */
+  check(): Promise<void>;
+}
+
+/** One label of a case, by call. */
+export interface KernelTime {
+  name: string;
+  gpu: Summary;
+  /** Milliseconds of the host for all labels of the case: encode, submit, wait. */
+  wall: Summary;
+  flops: number;
+  bytes: number;
+}
+
+const SAMPLE_MS = 30; // of GPU time at least: one wait costs 11 ms in Deno
+const MOST_CALLS = 50;
+
+/**
+ * Checks cases, then times them in turns.
+ *
+ * @returns A row for each label of each case, in order.
+ * @throws {Error} If a result is wrong.
+ */
+export async function timeCases(
+  gpu: Gpu,
+  cases: readonly KernelCase[],
+  rounds: number,
+): Promise<KernelTime[]> {
+  const planOf = async ({ record }: KernelCase, calls: number) => {
+    const plan = new Plan(gpu);
+    for (let call = 0; call < calls; call++) record(plan);
+    await plan.ready();
+    return plan;
+  };
+  const tasks: (() => Promise<{ wall: number; rows: ProfileRow[] }>)[] = [];
+  for (const test of cases) {
+    const once = await planOf(test, 1);
+    const cold = sum(await once.profile());
+    try {
+      await test.check();
+    } catch (cause) {
+      throw new Error(`Cannot time ${test.name}: ${(cause as Error).message}`, { cause });
+    }
+    const warm = cold > SAMPLE_MS ? cold : sum(await once.profile());
+    const calls = Math.max(1, Math.min(MOST_CALLS, Math.ceil(SAMPLE_MS / warm)));
+    const plan = calls === 1 ? once : await planOf(test, calls);
+    tasks.push(async () => {
+      let rows: ProfileRow[] = [];
+      const wall = await wallTime(async () => rows = await plan.profile());
+      return { wall: wall / calls, rows: rows.map((row) => byCall(row, calls)) };
+    });
+  }
+  const samples = await interleave(rounds, tasks);
+  return samples.flatMap((runs, i) => {
+    const wall = summarise(runs.map((run) => run.wall));
+    const labels = runs[0]!.rows.map((row) => row.label);
+    return labels.map((label) => {
+      const rows = runs.map((run) => run.rows.find((row) => row.label === label)!);
+      const { flops, bytes } = rows[0]!;
+      const { name } = cases[i]!;
+      const full = labels.length === 1 ? name : `${name}: ${label}`;
+      return { name: full, gpu: summarise(rows.map(({ ms }) => ms)), wall, flops, bytes };
+    });
+  });
+}
+
+function byCall({ label, ms, flops, bytes }: ProfileRow, calls: number): ProfileRow {
+  return { label, calls: 1, ms: ms / calls, flops: flops / calls, bytes: bytes / calls };
+}
+
+/** GPU time of all rows, in milliseconds. */
+export function sum(rows: readonly ProfileRow[]): number {
+  return rows.reduce((total, { ms }) => total + ms, 0);
+}
+
+/**
+ * Compares a result with what it should be.
+ *
+ * @throws {RangeError} If the relative L2 error is not at most `most`; NaN is not.
+ */
+export function checkClose(
+  actual: ArrayLike<number>,
+  expected: ArrayLike<number>,
+  most: number,
+): void {
+  const error = relativeL2(actual, expected);
+  if (!(error <= most)) throw new RangeError(`its relative L2 error is ${error}, at most ${most}`);
+}

@@ -1,0 +1,50 @@
+/**
+ * One library multiplies the matrices of a GEMM, in a process of its own:
+ *
+ *     deno run -A --no-lock bench/peers/run_peer.ts jax_js
+ *
+ * Prints one line of JSON, a {@linkcode PeerTimes}.
+ *
+ * @module
+ */
+import { gemmCpu } from "../../kernels/gemm_cpu.ts";
+import { uniform } from "../../tests/testing.ts";
+import { checkClose } from "../measure.ts";
+import { takeRows } from "../room.ts";
+import { GEMM, type OpenPeer } from "./peer.ts";
+
+/** What a process prints. */
+export interface PeerTimes {
+  /** Milliseconds a product, waiting and one readback shared by all of a sample. */
+  ms: number;
+}
+
+const SAMPLE_MS = 500;
+const MOST_CALLS = 40;
+
+async function main([name]: string[]): Promise<void> {
+  const { openPeer } = await import(`./${name}.ts`) as { openPeer: OpenPeer };
+  const { m, n, k } = GEMM;
+  const a = uniform(m * k, 1);
+  const b = uniform(k * n, 2);
+  const peer = await openPeer(a, b);
+  const sample = async (calls: number) => {
+    const start = performance.now();
+    for (let call = 0; call < calls; call++) await peer.run();
+    const product = Float32Array.from(await peer.read());
+    return { ms: (performance.now() - start) / calls, product };
+  };
+  const { product } = await sample(1); // compiles
+  for (const row of [0, m >> 1, m - 1]) {
+    const own = takeRows(a, k, [row]);
+    const { c } = gemmCpu({ form: "nn", m: 1, n, first: { a: own, b, k } });
+    checkClose(takeRows(product, n, [row]), c, 1e-5);
+  }
+  const { ms: warm } = await sample(1);
+  const calls = Math.max(1, Math.min(MOST_CALLS, Math.ceil(SAMPLE_MS / warm)));
+  const times: PeerTimes = { ms: (await sample(calls)).ms };
+  console.log(JSON.stringify(times));
+  Deno.exit(0); // a library's device may hold the process
+}
+
+if (import.meta.main) await main(Deno.args);

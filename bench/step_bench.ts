@@ -1,0 +1,212 @@
+/**
+ * The whole training step and the embedding of pictures: rate, kernels, host, memory.
+ *
+ * @module
+ */
+import { type Gpu, readTensor } from "../kernels/gpu.ts";
+import type { ProfileRow } from "../kernels/plan.ts";
+import type { ViTConfig } from "../model/config.ts";
+import { createEmbedder } from "../model/embedder.ts";
+import { trainingMemory } from "../model/memory.ts";
+import { type Precision, uploadNetwork } from "../model/network.ts";
+import { Trainables } from "../model/trainables.ts";
+import { createTrainer, type Trainer } from "../model/trainer.ts";
+import { checkClose, interleave, summarise, wallTime } from "./measure.ts";
+import {
+  benchAdapter,
+  benchBackbone,
+  benchPixels,
+  type StepOptions,
+  trainerOptions,
+  writeBatch,
+} from "./model.ts";
+import type { Cell, Report } from "./report.ts";
+
+/** Options of {@linkcode benchStep}. */
+export interface StepBenchOptions {
+  config: ViTConfig;
+  /** Side of an image in pixels. */
+  size: number;
+  /** Pairs a step; twice as many images are embedded. */
+  pairs: number;
+  rank: number;
+  /** What is measured, in turns. */
+  variants: readonly Pick<StepOptions, "precision" | "dropout" | "checkpointing">[];
+  rounds: number;
+}
+
+/** One round of one variant. */
+export interface StepSample {
+  /** Milliseconds from the pixels to the result, by step. */
+  wall: number;
+  /** Of them until everything is queued; not measured for embeddings. */
+  encode: number | null;
+  /** GPU time of one step, by kernel. */
+  rows: ProfileRow[];
+  /** On the GPU. */
+  bytes: number;
+  /** The same by formula; there is none for an embedder alone. */
+  foreseen: number | null;
+  /** Embeddings of the first run. */
+  embeddings: Float32Array;
+}
+
+/** Rows of the profile that are one line of the table. */
+const GROUPS: readonly (readonly [name: string, labels: RegExp])[] = [
+  ["LoRA", /^lora/],
+  ["attention", /^attention/],
+  ["linear", /^(attn|mlp|patch_embed)/],
+  ["norm", /^layer_norm/],
+  ["head, loss", /^(head|column_sum|normalise|info_nce)/],
+  ["AdamW", /^(grad_stats|scaler|adamw)/],
+  ["other", /^/],
+];
+
+/** Milliseconds by group, in the order of the table. */
+export function groupTimes(rows: readonly ProfileRow[]): Map<string, number> {
+  const times = new Map(GROUPS.map(([name]) => [name, 0]));
+  for (const { label, ms } of rows) {
+    const [name] = GROUPS.find(([, labels]) => labels.test(label))!;
+    times.set(name, times.get(name)! + ms);
+  }
+  return times;
+}
+
+const COLUMNS = [
+  ...["work", "precision", "dropout", "images", "images/s", "min ms", "median ms"],
+  ...["kernel ms", "not kernel %", "encode ms", "GPU MiB", "by formula", "GFLOP/s", "GB", "GB/s"],
+  ...GROUPS.map(([name]) => `${name} ms`),
+];
+
+/** Prints the table `step`. */
+export async function benchStep(
+  gpu: Gpu,
+  report: Report,
+  { variants, rounds, ...rest }: StepBenchOptions,
+): Promise<void> {
+  const { config, size, pairs, rank } = rest;
+  const row = report.table(
+    "step",
+    COLUMNS,
+    `${config.name}, ${config.depth} blocks, ${size} px, r = ${rank}; GB is what kernels must move`,
+  );
+  const steps = variants.map((variant) => () => sampleStep(gpu, { ...rest, ...variant }));
+  const precisions = [...new Set(variants.map(({ precision }) => precision))];
+  const embeddings = precisions.map((precision) => () =>
+    sampleEmbedding(gpu, { ...rest, precision })
+  );
+  const samples = await interleave(rounds, [...steps, ...embeddings]);
+
+  const work = [
+    ...variants.map(({ checkpointing, ...variant }) => ({
+      name: checkpointing ? "step, checkpointing" : "step",
+      ...variant,
+    })),
+    ...precisions.map((precision) => ({ name: "embedding", precision, dropout: 0 })),
+  ];
+  const expected = samples[0]![0]!.embeddings;
+  work.forEach(({ name, precision, dropout }, i) => {
+    // Dropout of the head is all that moves the embeddings of an untrained adapter, by a third.
+    for (const run of samples[i]!) checkClose(run.embeddings, expected, dropout > 0 ? 0.6 : 2e-2);
+    row([name, precision, dropout, 2 * pairs, ...cells(samples[i]!, 2 * pairs)]);
+  });
+}
+
+function cells(runs: readonly StepSample[], images: number): Cell[] {
+  const wall = summarise(runs.map((run) => run.wall));
+  const best = runs.reduce((a, b) => a.wall <= b.wall ? a : b);
+  const total = (field: "ms" | "flops" | "bytes") =>
+    best.rows.reduce((sum, row) => sum + row[field], 0);
+  const ms = total("ms");
+  return [
+    ...[1000 * images / wall.min, wall.min, wall.median, ms, 100 * (1 - ms / wall.min)],
+    ...[best.encode, best.bytes / MIB, best.foreseen && best.foreseen / MIB],
+    ...[total("flops") / ms / 1e6, total("bytes") / 1e9, total("bytes") / ms / 1e6],
+    ...groupTimes(best.rows).values(),
+  ];
+}
+
+const MIB = 2 ** 20;
+const LR = 1e-4;
+
+/**
+ * Makes a trainer, takes a step to warm up, and measures the next ones.
+ *
+ * On a CPU adapter a step takes seconds and two of them differ by more than the host's share: there
+ * one step gives all times, and the two waits of 11 ms of the profile count as the host's.
+ */
+export async function sampleStep(gpu: Gpu, options: StepOptions): Promise<StepSample> {
+  const before = gpu.memory.current;
+  const trainer = await createTrainer(gpu, trainerOptions(options));
+  try {
+    const bytes = gpu.memory.current - before;
+    const queued = await queueSteps(trainer, options, 1);
+    const embeddings = await readTensor(gpu, trainer.embeddings);
+    const many = gpu.isCpu ? null : await queueSteps(trainer, options, Infinity);
+    let rows: ProfileRow[] = [];
+    const profiled = await wallTime(async () => {
+      writeBatch(trainer, options);
+      rows = await trainer.profile(LR);
+    });
+    const { wall, encode } = many ?? { wall: profiled, encode: queued.encode };
+    const foreseen = trainingMemory(gpu, { ...trainerOptions(options), evalImages: 0 }).total;
+    return { wall, encode, rows, bytes, foreseen, embeddings };
+  } finally {
+    trainer.destroy();
+  }
+}
+
+/** Queues at most `most` steps and waits for all of them; times are those of one. */
+async function queueSteps(
+  trainer: Trainer,
+  options: StepOptions,
+  most: number,
+): Promise<{ wall: number; encode: number }> {
+  let count = 0;
+  let encode = 0;
+  const wall = await wallTime(async () => {
+    const start = performance.now();
+    while (count < most && !trainer.full) {
+      writeBatch(trainer, options);
+      trainer.takeStep(LR);
+      count++;
+    }
+    encode = performance.now() - start;
+    for (const { loss } of await trainer.results()) {
+      if (!Number.isFinite(loss)) throw new RangeError(`Cannot time a step: its loss is ${loss}`);
+    }
+  });
+  return { wall: wall / count, encode: encode / count };
+}
+
+/** Makes an embedder, embeds to warm up, and measures the next pictures. */
+export async function sampleEmbedding(
+  gpu: Gpu,
+  { config, precision, size, pairs, rank }:
+    & Pick<StepOptions, "config" | "size" | "pairs" | "rank">
+    & { precision: Precision },
+): Promise<StepSample> {
+  const before = gpu.memory.current;
+  const images = 2 * pairs;
+  const adapter = benchAdapter(config, { rank, dropout: 0 });
+  const trainables = new Trainables(gpu, adapter, { training: false });
+  const layout = { precision, height: size, width: size, merge: true };
+  const network = uploadNetwork(gpu, benchBackbone(config), { adapter, trainables }, layout);
+  const { head } = adapter;
+  const options = { network, trainables, head, pool: "avg", images } as const;
+  const embedder = await createEmbedder(gpu, options);
+  try {
+    const bytes = gpu.memory.current - before;
+    const pixels = benchPixels(images, size);
+    const embeddings = await embedder.embed(pixels);
+    const waited = await wallTime(() => embedder.embed(pixels));
+    let rows: ProfileRow[] = [];
+    const profiled = await wallTime(async () => rows = await embedder.profile());
+    const wall = gpu.isCpu ? profiled : waited; // as for a step
+    return { wall, encode: null, rows, bytes, foreseen: null, embeddings };
+  } finally {
+    embedder.destroy();
+    network.destroy();
+    trainables.destroy();
+  }
+}

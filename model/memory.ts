@@ -1,0 +1,154 @@
+/**
+ * GPU memory of a training run, known before a byte of it is asked for.
+ *
+ * Per row (a token of an image of the piece that is embedded at a time) f32 needs about
+ * `depth × (5C + F) × 4` bytes for what the blocks keep, which is most of all; checkpointing makes
+ * that `depth × C`, and f16 halves all of it but the residual stream.
+ *
+ * @module
+ */
+import { workspaceSize } from "../kernels/gemm.ts";
+import { type Gpu, sizeOf } from "../kernels/gpu.ts";
+import type { Adapter } from "./adapter.ts";
+import { parameterShapes } from "./config.ts";
+import { largestPiece } from "./network.ts";
+import { padTo4 } from "./trainables.ts";
+import type { TrainerOptions } from "./trainer.ts";
+
+/** The run to be estimated. */
+export interface MemoryOptions extends
+  Pick<
+    TrainerOptions,
+    | "backbone"
+    | "adapter"
+    | "precision"
+    | "height"
+    | "width"
+    | "batchSize"
+    | "microBatch"
+    | "checkpointing"
+  > {
+  /** Images that an embedder for evaluations takes at a time, 0 for none. */
+  evalImages: number;
+}
+
+/** Bytes by what they are for. */
+export interface TrainingMemory {
+  /** The backbone, and the merged weights of a run without dropout. */
+  weights: number;
+  /** Adapters and head, their gradients and moments. */
+  trained: number;
+  /** What the blocks keep for the backward. */
+  activations: number;
+  /** Room that all blocks share. */
+  scratch: number;
+  /** Images, embeddings and the loss. */
+  batch: number;
+  /** The embedder for evaluations. */
+  evaluation: number;
+  /** All of them. */
+  total: number;
+}
+
+/**
+ * Bytes of tensors that a `Trainer` and an `Embedder` allocate.
+ *
+ * @param gpu Decides between variants of kernels; nothing is allocated.
+ */
+export function trainingMemory(gpu: Gpu, options: MemoryOptions): TrainingMemory {
+  const { batchSize, checkpointing = false, adapter, precision, backbone: { config } } = options;
+  const images = 2 * batchSize;
+  const most = largestPiece(gpu, { config, tokens: tokensOf(options), precision });
+  const microBatch = Math.min(options.microBatch ?? images, images, most);
+  const evalImages = Math.min(options.evalImages, most);
+  const training = pieceMemory(gpu, options, { images: microBatch, checkpointing });
+  const evaluation = pieceMemory(gpu, options, { images: evalImages, checkpointing: null });
+  const dim = adapter.head?.embedDim ?? config.embedDim;
+  const pieces = Math.ceil(images / microBatch);
+  const loss = batchSize * (4 * dim + 4) * 4 + 256 * (1 + adapter.modules.length * pieces);
+  const parts = {
+    weights: weightMemory(options),
+    trained: trainedMemory(adapter),
+    activations: training.activations,
+    scratch: training.scratch,
+    batch: imageMemory(options, images) + 4 * images * config.embedDim + loss,
+    evaluation: evaluation.activations + evaluation.scratch + imageMemory(options, evalImages),
+  };
+  return { ...parts, total: Object.values(parts).reduce((sum, bytes) => sum + bytes, 0) };
+}
+
+function weightMemory({ backbone, adapter, precision, height, width }: MemoryOptions): number {
+  const { config, qvBias } = backbone;
+  const shapes = parameterShapes(config);
+  let bytes = qvBias ? config.depth * 3 * config.embedDim * 4 : 0;
+  for (const shape of shapes.values()) {
+    const isMatrix = shape.length > 1; // the two that are no weights, the tokens, are small
+    bytes += sizeOf(shape) * (isMatrix ? elementBytes(precision) : 4);
+  }
+  if (adapter.dropout === 0) {
+    for (const { name } of adapter.modules) bytes += 4 * sizeOf(shapes.get(`${name}.weight`)!);
+  }
+  const patches = height * width / config.patch ** 2;
+  return bytes + 2 * patches * config.headDim / 2 * 4;
+}
+
+function trainedMemory({ modules, head }: Adapter): number {
+  let values = 0;
+  for (const { rank, loraA, loraB } of modules) {
+    values += (loraA.length + loraB.length) / rank * padTo4(rank);
+  }
+  if (head) {
+    for (const part of [head.weight1, head.bias1, head.weight2, head.bias2]) {
+      values += part.length;
+    }
+  }
+  return 4 * 4 * values; // parameter, gradient and two moments in f32
+}
+
+/** What grows with the images embedded at a time; `checkpointing` is null where nothing is trained. */
+function pieceMemory(
+  gpu: Gpu,
+  options: MemoryOptions,
+  { images, checkpointing }: { images: number; checkpointing: boolean | null },
+): { activations: number; scratch: number } {
+  if (images === 0) return { activations: 0, scratch: 0 };
+  const { backbone, adapter, precision } = options;
+  const { embedDim: c, mlpHidden: f, depth, heads, gated } = backbone.config;
+  const isTraining = checkpointing !== null;
+  const rows = images * tokensOf(options);
+  const e = elementBytes(precision);
+  const ranks = new Map<string, number>(); // the widest by layer
+  for (const { name, rank } of adapter.modules) {
+    const layer = name.replace(/^blocks\.\d+\./, "");
+    ranks.set(layer, Math.max(padTo4(rank), ranks.get(layer) ?? 0));
+  }
+  const widest = Math.max(4, ...ranks.values());
+  const h = adapter.dropout === 0 ? 0 : [...ranks.values()].reduce((sum, rank) => sum + rank, 0);
+
+  const streams = isTraining ? depth + 1 : 2;
+  const block = e * (4 * c + f * (gated ? 2 : 1) + h) + 4 * (c + heads + 4);
+  const blocks = isTraining && !checkpointing ? depth : 1;
+  const shared = e * (c + f + Math.max(c, f)) + 4 * 2;
+  const backward = e * (Math.max(3 * c, f) + (gated ? f : 0) + 2 * c + 2 * widest) +
+    4 * (2 * c + heads);
+  return {
+    activations: rows * (streams * 4 * c + blocks * block),
+    scratch: rows * (shared + (isTraining ? backward : 0)) +
+      (isTraining ? 4 * workspaceSize(gpu) : 0),
+  };
+}
+
+/** Pixels, pooled tokens and the head's rows. */
+function imageMemory({ backbone, adapter, height, width }: MemoryOptions, images: number): number {
+  const { embedDim } = backbone.config;
+  const { hidden, embedDim: dim } = adapter.head ?? { hidden: 0, embedDim };
+  return images * (height * width * 3 + 4 * (embedDim + 3 * hidden + (hidden ? 4 : 3) * dim + 1));
+}
+
+function tokensOf({ backbone: { config }, height, width }: MemoryOptions): number {
+  return 1 + config.registers + height * width / config.patch ** 2;
+}
+
+function elementBytes(precision: MemoryOptions["precision"]): number {
+  return precision === "f16" ? 2 : 4;
+}

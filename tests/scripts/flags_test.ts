@@ -1,0 +1,113 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import type { Gpu } from "../../kernels/gpu.ts";
+import { parseFlags, UsageError } from "../../scripts/cli.ts";
+import {
+  checkImgSize,
+  choosePrecision,
+  DATA_FLAGS,
+  MODEL_FLAGS,
+  readBackbone,
+  readEntries,
+} from "../../scripts/flags.ts";
+
+const ENTRY = {
+  drone_img_dir: "drone",
+  drone_img_name: "a.png",
+  drone_loc_x_y: [50.1, 7.1],
+  sate_img_dir: "tiles",
+  pair_pos_sate_img_list: ["b.png"],
+  pair_pos_sate_loc_x_y_list: [[50.1, 7.1]],
+};
+
+Deno.test("MODEL_FLAGS and DATA_FLAGS have the defaults of the recipe", () => {
+  const command = { name: "demo", summary: "shows flags" };
+  assert.deepEqual(parseFlags(command, { ...DATA_FLAGS, ...MODEL_FLAGS }, []), {
+    test_pairs_meta_file: null,
+    data_root: null,
+    eval_mode: "pos_semipos",
+    gallery: "listed",
+    same_map: false,
+    allow_outside_root: false,
+    model: "vit_small_patch16_dinov3.lvd1689m",
+    weights: null,
+    depth: null,
+    img_size: 384,
+    global_pool: "avg",
+    precision: "auto",
+    num_workers: 8,
+  });
+});
+
+Deno.test("checkImgSize() refuses parts of patches and says what is near", () => {
+  for (const size of [16, 32, 384]) checkImgSize(size, "eval");
+  for (const [size, below, above] of [[17, 16, 32], [383, 368, 384], [40, 32, 48]] as const) {
+    assert.throws(
+      () => checkImgSize(size, "eval"),
+      new UsageError(
+        `Cannot run eval: --img_size must be a multiple of 16, as ${below} or ${above}: got ${size}`,
+      ),
+    );
+  }
+});
+
+Deno.test("readEntries() looks in the data root first, then where it stands", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const [root, other] = [join(folder, "root"), join(folder, "other.json")];
+    await Deno.mkdir(root);
+    const write = (path: string, name: string) =>
+      Deno.writeTextFile(path, JSON.stringify([{ ...ENTRY, drone_img_name: name }]));
+    await write(join(root, "pairs.json"), "in_root.png");
+    await write(other, "outside.png");
+    const names = async (file: string, dataRoot: string | null) => {
+      const entries = await readEntries(file, { dataRoot, allowOutsideRoot: false });
+      return entries.map(({ query }) => [query.root, query.name]);
+    };
+    assert.deepEqual(await names("pairs.json", root), [[root, "in_root.png"]]);
+    assert.deepEqual(await names(other, root), [[root, "outside.png"]]); // absolute
+    const cwd = Deno.cwd();
+    Deno.chdir(folder);
+    try {
+      assert.deepEqual(await names("other.json", root), [[root, "outside.png"]]);
+    } finally {
+      Deno.chdir(cwd);
+    }
+    await assert.rejects(names("none.json", root), /^Error: Cannot read none\.json: /);
+    await Deno.writeTextFile(other, "{}");
+    await assert.rejects(names(other, root), (error: Error) => error.message.includes(other));
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("readEntries() lets pictures out of their root only when told to", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const path = join(folder, "pairs.json");
+    await Deno.writeTextFile(path, JSON.stringify([{ ...ENTRY, drone_img_dir: "../drone" }]));
+    const read = (allowOutsideRoot: boolean) =>
+      readEntries(path, { dataRoot: folder, allowOutsideRoot });
+    await assert.rejects(read(false), /\.\.\/drone/);
+    assert.equal((await read(true)).length, 1);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("readBackbone() refuses a model or depth that there is not, before it reads", async () => {
+  const read = (model: string, depth: number | null) =>
+    readBackbone({ model, weights: "none.safetensors", depth });
+  await assert.rejects(read("vit_tiny", null), /^RangeError: Cannot use model "vit_tiny": /);
+  await assert.rejects(read("vits16", 13), /^RangeError: .*first 13 blocks .*expected 1 to 12$/);
+  await assert.rejects(read("vits16", 2), /none\.safetensors/);
+});
+
+Deno.test("choosePrecision() is f16 on GPUs that have it, unless told otherwise", () => {
+  const gpu = (hasF16: boolean, isCpu: boolean) => ({ hasF16, isCpu }) as Gpu;
+  assert.equal(choosePrecision(gpu(true, false), "auto"), "f16");
+  assert.equal(choosePrecision(gpu(true, true), "auto"), "f32");
+  assert.equal(choosePrecision(gpu(false, false), "auto"), "f32");
+  assert.equal(choosePrecision(gpu(true, false), "f32"), "f32");
+  assert.equal(choosePrecision(gpu(true, true), "f16"), "f16");
+});

@@ -1,0 +1,88 @@
+import assert from "node:assert/strict";
+import { duration, Progress } from "../../scripts/progress.ts";
+
+/** What is written to stderr, and a clock that the test sets, in milliseconds. */
+function watch(isTerminal: boolean, use: (clock: { now: number }, written: () => string) => void) {
+  const clock = { now: 1000 };
+  const texts: string[] = [];
+  const decoder = new TextDecoder();
+  const { stderr } = Deno;
+  const before = { isTerminal: stderr.isTerminal, writeSync: stderr.writeSync };
+  const now = performance.now;
+  performance.now = () => clock.now;
+  stderr.isTerminal = () => isTerminal;
+  stderr.writeSync = (bytes) => (texts.push(decoder.decode(bytes)), bytes.length);
+  try {
+    use(clock, () => texts.splice(0).join(""));
+  } finally {
+    Object.assign(stderr, before);
+    performance.now = now;
+  }
+}
+
+const bar = (filled: number) => "█".repeat(filled) + "░".repeat(24 - filled);
+
+Deno.test("Progress rewrites one line on a terminal", () => {
+  watch(true, (clock, written) => {
+    const progress = new Progress("embed");
+    clock.now += 5000; // what happens before the first state says nothing about the rate
+    progress.show({ done: 2, total: 12, words: ["3.0 images/s"] });
+    assert.equal(written(), `\r\x1b[Kembed ${bar(4)} 2/12  3.0 images/s`);
+    clock.now += 1000;
+    progress.show({ done: 4, total: 12, words: [] });
+    assert.equal(written(), `\r\x1b[Kembed ${bar(8)} 4/12  0:04 left`); // 8 more at 2 a second
+    clock.now += 500;
+    progress.show({ done: 12, total: 12, words: ["a", "b"] });
+    assert.equal(written(), `\r\x1b[Kembed ${bar(24)} 12/12  a  b`);
+    progress.end();
+    assert.equal(written(), "\r\x1b[K");
+  });
+});
+
+Deno.test("Progress writes a line every 10 s, and the last, where there is no terminal", () => {
+  watch(false, (clock, written) => {
+    const progress = new Progress("train");
+    const show = (done: number) => progress.show({ done, total: 100, words: [] });
+    show(0);
+    assert.equal(written(), `train ${bar(0)} 0/100\n`);
+    clock.now += 9_999;
+    show(10);
+    assert.equal(written(), "");
+    clock.now += 1;
+    show(20);
+    assert.equal(written(), `train ${bar(5)} 20/100  0:40 left\n`);
+    clock.now += 100;
+    show(100);
+    assert.equal(written(), `train ${bar(24)} 100/100\n`);
+    progress.end();
+    assert.equal(written(), "");
+  });
+});
+
+Deno.test("Progress of a resumed run does not count what was there before", () => {
+  watch(true, (clock, written) => {
+    const progress = new Progress("train");
+    progress.show({ done: 90, total: 100, words: [] });
+    clock.now += 60_000;
+    written();
+    progress.show({ done: 91, total: 100, words: [] });
+    assert.match(written(), / 91\/100 {2}9:00 left$/);
+  });
+});
+
+Deno.test("Progress draws nothing odd for no work, or more than was said", () => {
+  watch(true, (_clock, written) => {
+    new Progress("a").show({ done: 0, total: 0, words: [] });
+    assert.equal(written(), `\r\x1b[Ka ${bar(0)} 0/0`);
+    new Progress("b").show({ done: 7, total: 6, words: [] });
+    assert.equal(written(), `\r\x1b[Kb ${bar(24)} 7/6`);
+  });
+});
+
+Deno.test("duration() writes minutes and seconds, and hours where there are any", () => {
+  const cases = [[0, "0:00"], [499, "0:00"], [500, "0:01"], [59_499, "0:59"], [59_500, "1:00"]];
+  const long = [[754_000, "12:34"], [3_599_499, "59:59"], [3_599_500, "1:00:00"]];
+  for (const [ms, text] of [...cases, ...long, [36e6 + 61_000, "10:01:01"]]) {
+    assert.equal(duration(ms as number), text);
+  }
+});

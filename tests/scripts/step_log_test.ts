@@ -1,0 +1,118 @@
+import assert from "node:assert/strict";
+import type { PairLoader } from "../../data/loader.ts";
+import type { Pair } from "../../data/pairs.ts";
+import type { RunProgress } from "../../model/checkpoint.ts";
+import type { Precision } from "../../model/network.ts";
+import type { StepResult, Trainer } from "../../model/trainer.ts";
+import type { RunFolder } from "../../scripts/run_folder.ts";
+import { Diverged, StepLog } from "../../scripts/step_log.ts";
+import type { TrainFlags } from "../../scripts/train_flags.ts";
+
+/** A step that went well. */
+const GOOD: StepResult = {
+  step: 0,
+  lr: 1e-3,
+  loss: 2,
+  logitScale: 2.5,
+  skipped: false,
+  skippedInARow: 0,
+  lossScale: 1,
+  gradNorm: 1,
+  gradMax: 0.5,
+};
+
+/** A log of steps that went so, on pairs 4 and 5 of entries 40 and 50 each. */
+function logOf(results: StepResult[], precision: Precision) {
+  const notes: string[] = [];
+  const metrics: Record<string, unknown>[] = [];
+  const loaded: unknown[] = [];
+  const state = { epoch: 3, losses: { sum: 0, count: 0 } } as RunProgress;
+  const gradients = new Map([
+    ["head.0.weight", Float32Array.of(-3, 1)],
+    ["head.0.bias", Float32Array.of(Infinity, NaN, 2)],
+    ["head.3.bias", Float32Array.of(1, Infinity)],
+  ]);
+  const log = new StepLog({
+    flags: { batch_size: 2, with_weight: false, label_smoothing: 0 } as TrainFlags,
+    pairs: Array.from({ length: 6 }, (_, i) => ({ entry: 10 * i }) as Pair),
+    trainer: {
+      network: { precision },
+      results: () => Promise.resolve(results),
+      write: () => {},
+      gradients: (step: number) => (loaded.push(step), Promise.resolve(gradients)),
+    } as unknown as Trainer,
+    loader: {
+      async *batches(...wanted: unknown[]) {
+        loaded.push(...wanted);
+        yield { pixels: new Uint8Array(), weights: new Float32Array(2), pairs: [4, 5] };
+      },
+    } as unknown as PairLoader,
+    folder: {
+      metrics: (line: Record<string, unknown>) => metrics.push(line),
+      note: (line: string) => notes.push(line),
+      record: (line: string) => notes.push(line),
+      join: (name: string) => name,
+    } as unknown as RunFolder,
+    state,
+    total: 100,
+  });
+  for (const _ of results) log.queued([4, 5]);
+  return { log, notes, metrics, loaded, state };
+}
+
+/** Steps in a row without finite gradients. */
+function skippedSteps(count: number, loss = NaN): StepResult[] {
+  return Array.from({ length: count }, (_, i) => ({
+    ...GOOD,
+    step: i,
+    loss,
+    skipped: true,
+    skippedInARow: i + 1,
+    lossScale: 512 / 2 ** i,
+  }));
+}
+
+Deno.test("StepLog adds up losses and writes a line a step", async () => {
+  const { log, notes, metrics, state } = logOf([GOOD, { ...GOOD, step: 1, loss: 4 }], "f32");
+  await log.flush();
+  await log.flush(); // nothing is left
+  assert.deepEqual(state.losses, { sum: 6, count: 2 });
+  assert.deepEqual(metrics.map(({ step, epoch, loss }) => [step, epoch, loss]), [
+    [0, 3, 2],
+    [1, 3, 4],
+  ]);
+  assert.deepEqual(notes, []);
+});
+
+Deno.test("StepLog goes on in f16 while the loss scale is lowered, 19 times in a row", async () => {
+  const { log, notes, state } = logOf([...skippedSteps(19), { ...GOOD, step: 19 }], "f16");
+  await log.flush();
+  assert.equal(notes.length, 19);
+  assert.equal(notes[1], "step 1: gradients overflowed, loss scale lowered to 256");
+  assert.deepEqual(state.losses, { sum: 2, count: 1 });
+});
+
+const ends: [name: string, steps: StepResult[], precision: Precision, message: string][] = [
+  ["in f16 after 20 steps", skippedSteps(20, Infinity), "f16", "step 19: loss Infinity, 20 steps"],
+  ["in f32 after the first step", skippedSteps(1), "f32", "step 0: loss NaN, 1 steps"],
+  ["in f32 if only the gradient is bad", skippedSteps(1, 2), "f32", "step 0: loss 2, 1 steps"],
+  ["if only the loss is bad", [{ ...GOOD, loss: NaN }], "f16", "step 0: loss NaN, 0 steps"],
+];
+for (const [name, steps, precision, message] of ends) {
+  Deno.test(`StepLog stops ${name}, and names gradient and entries`, async () => {
+    const { log, notes, loaded, metrics } = logOf(steps, precision);
+    const { step } = steps.at(-1)!;
+    await assert.rejects(log.flush(), (error: Error) => {
+      assert(error instanceof Diverged);
+      assert.equal(
+        error.message,
+        `Cannot go on after ${message} in a row without finite gradients, largest gradient NaN ` +
+          "in head.0.bias; lower --lr, or see the entries of the batch in log.txt",
+      );
+      assert.deepEqual(notes.slice(-2), [`step ${step} trained on entries 40, 50`, error.message]);
+      return true;
+    });
+    assert.deepEqual(loaded, [3, [[4, 5]], step], "the batch of the step is made again");
+    assert.equal(metrics.length, steps.length);
+  });
+}
