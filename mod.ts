@@ -1,13 +1,17 @@
 /**
  * geolora: LoRA fine-tuning of DINOv3 for UAV visual geo-localization, on any GPU, without Python.
  *
- * Embed pictures with a trained adapter:
+ * Embed pictures:
  *
- * ```ts ignore
- * import { loadEmbedder } from "@geolora/geolora";
+ * ```ts
+ * import { backboneOfTensors, loadEmbedder, modelConfig, randomBackbone } from "@geolora/geolora";
  *
- * using embedder = await loadEmbedder({ adapter: "final", weights: "model.safetensors" });
- * const embeddings = await embedder.embed(["drone.jpg", "tile.png"]); // (2, dim), unit rows
+ * const config = modelConfig("vits16", { depth: 1 });
+ * const weights = backboneOfTensors(randomBackbone(config, 0), config); // or "model.safetensors"
+ * using embedder = await loadEmbedder({ weights, imgSize: 64 }); // and adapter: "final"
+ * const paths = ["tests/pictures/drone.jpg", "tests/pictures/tile.jpg"];
+ * const embeddings = await embedder.embedPictures(paths);
+ * console.log(embeddings.length / embedder.dim); // 2 rows of unit length
  * ```
  *
  * What commands are made of is exported below, by folder: kernels (WGSL and the engine that runs
@@ -16,6 +20,7 @@
  *
  * @module
  */
+export * from "./load_embedder.ts";
 export * from "./kernels/gpu.ts";
 export * from "./kernels/plan.ts";
 export * from "./kernels/ring.ts";
@@ -36,7 +41,6 @@ export * from "./kernels/swiglu.ts";
 export * from "./kernels/tokens.ts";
 export * from "./kernels/top_k.ts";
 export * from "./model/adapter.ts";
-export * from "./model/checkpoint.ts";
 export * from "./model/config.ts";
 export * from "./model/embedder.ts";
 export * from "./model/encoder.ts";

@@ -68,6 +68,12 @@ export interface KernelTime {
 const SAMPLE_MS = 30; // of GPU time at least: one wait costs 11 ms in Deno
 const MOST_CALLS = 50;
 
+/** What one run of a case gives, by call. */
+interface KernelSample {
+  wall: number;
+  rows: ProfileRow[];
+}
+
 /**
  * Checks cases, then times them in turns.
  *
@@ -79,46 +85,52 @@ export async function timeCases(
   cases: readonly KernelCase[],
   rounds: number,
 ): Promise<KernelTime[]> {
-  const planOf = async ({ record }: KernelCase, calls: number) => {
+  const tasks: (() => Promise<KernelSample>)[] = [];
+  for (const test of cases) tasks.push(await prepareCase(gpu, test));
+  const samples = await interleave(rounds, tasks);
+  return samples.flatMap((runs, i) => timesOf(cases[i]!.name, runs));
+}
+
+/** Compiles, runs and checks a case, and finds out how many calls make a sample. */
+async function prepareCase(gpu: Gpu, test: KernelCase): Promise<() => Promise<KernelSample>> {
+  const planOf = async (calls: number) => {
     const plan = new Plan(gpu);
-    for (let call = 0; call < calls; call++) record(plan);
+    for (let call = 0; call < calls; call++) test.record(plan);
     await plan.ready();
     return plan;
   };
-  const tasks: (() => Promise<{ wall: number; rows: ProfileRow[] }>)[] = [];
-  for (const test of cases) {
-    const once = await planOf(test, 1);
-    const cold = sum(await once.profile());
-    try {
-      await test.check();
-    } catch (cause) {
-      throw new Error(`Cannot time ${test.name}: ${(cause as Error).message}`, { cause });
-    }
-    const warm = cold > SAMPLE_MS ? cold : sum(await once.profile());
-    const calls = Math.max(1, Math.min(MOST_CALLS, Math.ceil(SAMPLE_MS / warm)));
-    const plan = calls === 1 ? once : await planOf(test, calls);
-    tasks.push(async () => {
-      let rows: ProfileRow[] = [];
-      const wall = await wallTime(async () => rows = await plan.profile());
-      return { wall: wall / calls, rows: rows.map((row) => byCall(row, calls)) };
-    });
+  const once = await planOf(1);
+  const cold = sum(await once.profile());
+  try {
+    await test.check();
+  } catch (cause) {
+    throw new Error(`Cannot time ${test.name}: ${(cause as Error).message}`, { cause });
   }
-  const samples = await interleave(rounds, tasks);
-  return samples.flatMap((runs, i) => {
-    const wall = summarise(runs.map((run) => run.wall));
-    const labels = runs[0]!.rows.map((row) => row.label);
-    return labels.map((label) => {
-      const rows = runs.map((run) => run.rows.find((row) => row.label === label)!);
-      const { flops, bytes } = rows[0]!;
-      const { name } = cases[i]!;
-      const full = labels.length === 1 ? name : `${name}: ${label}`;
-      return { name: full, gpu: summarise(rows.map(({ ms }) => ms)), wall, flops, bytes };
-    });
-  });
+  const warm = cold > SAMPLE_MS ? cold : sum(await once.profile());
+  const calls = Math.max(1, Math.min(MOST_CALLS, Math.ceil(SAMPLE_MS / warm)));
+  const plan = calls === 1 ? once : await planOf(calls);
+  return async () => {
+    let rows: ProfileRow[] = [];
+    const wall = await wallTime(async () => rows = await plan.profile());
+    return { wall: wall / calls, rows: rows.map((row) => byCall(row, calls)) };
+  };
 }
 
 function byCall({ label, ms, flops, bytes }: ProfileRow, calls: number): ProfileRow {
   return { label, calls: 1, ms: ms / calls, flops: flops / calls, bytes: bytes / calls };
+}
+
+/** Rows of a case, named after it and, where it has more than one label, after each. */
+function timesOf(name: string, runs: readonly KernelSample[]): KernelTime[] {
+  const wall = summarise(runs.map((run) => run.wall));
+  const labels = runs[0]!.rows.map((row) => row.label);
+  return labels.map((label) => {
+    const rows = runs.map((run) => run.rows.find((row) => row.label === label)!);
+    const { flops, bytes } = rows[0]!;
+    const gpu = summarise(rows.map(({ ms }) => ms));
+    const full = label.startsWith(name) ? label : `${name}: ${label}`;
+    return { name: labels.length === 1 ? name : full, gpu, wall, flops, bytes };
+  });
 }
 
 /** GPU time of all rows, in milliseconds. */

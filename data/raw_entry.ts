@@ -54,7 +54,8 @@ export interface RawReference {
 export function show(value: unknown): string {
   if (value === undefined) return "missing";
   // JSON has no infinity, but 1e999 is read as one.
-  const text = typeof value === "number" ? `${value}` : JSON.stringify(value);
+  const json = typeof value === "number" ? `${value}` : JSON.stringify(value);
+  const text = json.replaceAll(/\p{Cc}/gu, " "); // JSON escapes only half of them
   return text.length > 60 ? `${text.slice(0, 60)}...` : text;
 }
 

@@ -11,6 +11,7 @@ import { parameterShapes, type ViTConfig } from "./config.ts";
 import { wholeFolder, writeFolderAtomic } from "./files.ts";
 import {
   isTarget,
+  MAX_PATH,
   parsePeftConfig,
   type PeftConfig,
   peftConfigText,
@@ -271,6 +272,9 @@ async function readConfig(path: string): Promise<PeftConfig> {
 
 /** timm's name of the layer at a path of PEFT, which may begin with the name of a wrapper. */
 function layerName(path: string, config: PeftConfig, file: string): string {
+  if (path.length > MAX_PATH) {
+    refuse(file, `it adapts "${path}", expected at most ${MAX_PATH} characters`);
+  }
   const name = /^(?:.*\.)?(blocks\.\d+\.(?:attn\.(?:qkv|proj)|mlp\.(?:fc1|fc1_g|fc1_x|fc2)))$/
     .exec(path)?.[1];
   if (name === undefined) {

@@ -1,5 +1,11 @@
 /**
- * Parses JSON of which anything may be wrong.
+ * JSON of which anything may be wrong, and errors about it that stay one short line.
+ *
+ * @module
+ */
+
+/**
+ * Parses JSON.
  *
  * @throws {SyntaxError} If it is not JSON; the message is one line.
  */
@@ -7,6 +13,16 @@ export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) { // the parser quotes the text, line ends and all
-    throw new SyntaxError((cause as Error).message.replaceAll(/\p{Cc}+/gu, " "), { cause });
+    throw new SyntaxError(printable((cause as Error).message), { cause });
   }
+}
+
+/** A value of a file as JSON, for a message: without control characters, and cut off. */
+export function show(value: unknown): string {
+  const text = printable(JSON.stringify(value) ?? `${value}`);
+  return text.length > 80 ? `${text.slice(0, 80)}...` : text;
+}
+
+function printable(text: string): string {
+  return text.replaceAll(/\p{Cc}+/gu, " ");
 }

@@ -7,7 +7,7 @@
  * @module
  */
 import { z } from "zod";
-import { parseJson } from "./json.ts";
+import { parseJson, show } from "./json.ts";
 
 /** The fields that decide what is computed, with PEFT's own names. */
 export interface PeftConfig {
@@ -75,22 +75,47 @@ export function parsePeftConfig(text: string): PeftConfig {
   const { data: config, error } = SCHEMA.safeParse(parseJson(text));
   if (error) {
     const { path, message } = error.issues[0]!;
-    throw new TypeError(path.length > 0 ? `"${path.join(".")}": ${message}` : message);
+    throw new TypeError(path.length > 0 ? `${show(path.join("."))}: ${message}` : message);
   }
   for (const [option, value] of Object.entries(config)) {
     if (Object.hasOwn(SCHEMA.shape, option) || HARMLESS.has(option)) continue;
     if (isEmpty(value) || NEUTRAL.get(option)?.includes(value)) continue;
-    throw new TypeError(`option "${option}" is ${JSON.stringify(value)}, which is not supported`);
+    throw new TypeError(`option ${show(option)} is ${show(value)}, which is not supported`);
   }
   const other = config.modules_to_save?.find((module) => module !== "head");
   if (other !== undefined) {
-    throw new TypeError(`"modules_to_save" has "${other}", only "head" is supported`);
+    throw new TypeError(`"modules_to_save" has ${show(other)}, only "head" is supported`);
   }
   // Python's expressions are nearly JavaScript's; one that is not is refused here.
   const targets = typeof config.target_modules === "string" ? [config.target_modules] : [];
   const patterns = [...Object.keys(config.rank_pattern), ...Object.keys(config.alpha_pattern)];
-  for (const pattern of [...targets, ...patterns]) new RegExp(pattern);
+  for (const pattern of [...targets, ...patterns]) checkPattern(pattern);
   return config;
+}
+
+/** Longest path of a module that is matched; see {@linkcode checkPattern}. */
+export const MAX_PATH = 80;
+
+/**
+ * Refuses expressions that take forever: JavaScript's engine tries every way in which quantifiers can
+ * share a text. With four, none of them on a group, and one of ours, a path of 80 characters has at
+ * most 80⁵ / 5! of them, a fraction of a second.
+ */
+function checkPattern(pattern: string): void {
+  try {
+    new RegExp(pattern);
+  } catch (cause) {
+    const [, reason = ""] = /: ([^:]*)$/.exec((cause as Error).message) ?? [];
+    throw new SyntaxError(`${show(pattern)} is no regular expression: ${reason}`, { cause });
+  }
+  const bare = pattern.replaceAll(/\\.|\[(?:\\.|[^\]\\])*\]/gsu, "x").replaceAll("(?", "(");
+  const quantifiers = bare.match(/[*+?]|\{\d/g)?.length ?? 0;
+  if (/\)(?:[*+]|\{\d)/.test(bare) || quantifiers > 4 || pattern.length > 1000) {
+    throw new SyntaxError(
+      `${show(pattern)} could take forever: expected at most 4 of * + ? {}, no group repeated, ` +
+        "1000 characters",
+    );
+  }
 }
 
 /** Rank and alpha of the module at `path`, which may begin with the name of a wrapper. */

@@ -6,7 +6,7 @@
  * @module
  */
 
-import { parseJson } from "./json.ts";
+import { parseJson, show } from "./json.ts";
 
 /** Where a tensor lies. */
 export interface HeaderEntry {
@@ -32,6 +32,9 @@ export interface Header {
 
 const MAX_HEADER = 100_000_000; // bytes, the limit of the reference implementation
 const MAX_RANK = 8;
+
+/** Names that can be printed. Those of models have some 50 characters. */
+const NAME = /^\P{Cc}{0,256}$/u;
 
 /** Bits an element takes, by type. */
 const BITS: ReadonlyMap<string, number> = new Map([
@@ -73,7 +76,7 @@ export function headerLength(prefix: Uint8Array<ArrayBuffer>, size: number): num
 export function parseHeader(header: Uint8Array<ArrayBuffer>, size: number): Header {
   const text = decode(header);
   if (!text.startsWith("{")) {
-    throw new SyntaxError(`its header starts with "${text.slice(0, 1)}", expected "{"`);
+    throw new SyntaxError(`its header starts with ${show(text.slice(0, 1))}, expected "{"`);
   }
   const json = parseJson(text) as Record<string, unknown>; // it starts as an object
   checkKeysOnce(text);
@@ -88,7 +91,7 @@ export function parseHeader(header: Uint8Array<ArrayBuffer>, size: number): Head
   let position = 0;
   for (const { name, begin, end } of entries) {
     if (begin !== position) {
-      throw new SyntaxError(`data of "${name}" begins at ${begin}, expected ${position}`);
+      throw new SyntaxError(`data of ${show(name)} begins at ${begin}, expected ${position}`);
     }
     position = end;
   }
@@ -120,7 +123,7 @@ function checkKeysOnce(json: string): void {
     } else if (json[i] === ":") {
       const key: string = JSON.parse(last); // "\u0061" and "a" are the same key
       const keys = scopes.at(-1)!;
-      if (keys.has(key)) throw new SyntaxError(`its header has the key "${key}" twice`);
+      if (keys.has(key)) throw new SyntaxError(`its header has the key ${show(key)} twice`);
       keys.add(key);
     }
   }
@@ -130,32 +133,43 @@ function parseMetadata(value: unknown): Record<string, string> {
   if (!isObject(value)) throw new SyntaxError('its "__metadata__" is not an object');
   for (const [key, text] of Object.entries(value)) {
     if (typeof text !== "string") {
-      throw new SyntaxError(`"${key}" of its "__metadata__" is ${text}, expected a string`);
+      throw new SyntaxError(
+        `${show(key)} of its "__metadata__" is ${show(text)}, expected a string`,
+      );
     }
   }
   return value as Record<string, string>;
 }
 
 function parseEntry(name: string, value: unknown): HeaderEntry {
+  if (!NAME.test(name)) {
+    throw new SyntaxError(
+      `${show(name)} is no name: expected at most 256 characters, none a control character`,
+    );
+  }
   const { dtype, shape, data_offsets: offsets } = isObject(value) ? value : {};
   if (typeof dtype !== "string" || !isCounts(shape) || !isCounts(offsets) || offsets.length !== 2) {
     throw new SyntaxError(
-      `"${name}" needs a text "dtype", and whole numbers from 0 to 2^53 as "shape" and as two "data_offsets"`,
+      `${
+        show(name)
+      } needs a text "dtype", and whole numbers from 0 to 2^53 as "shape" and as two "data_offsets"`,
     );
   }
   if (shape.length > MAX_RANK) {
-    throw new SyntaxError(`"${name}" has ${shape.length} dimensions, at most ${MAX_RANK} expected`);
+    throw new SyntaxError(
+      `${show(name)} has ${shape.length} dimensions, at most ${MAX_RANK} expected`,
+    );
   }
   const [begin, end] = offsets as [number, number];
   const bits = BITS.get(dtype);
   if (bits === undefined) { // not ours to refuse: it matters only if somebody wants this tensor
-    if (end < begin) throw new SyntaxError(`data of "${name}" ends at ${end}, before ${begin}`);
+    if (end < begin) throw new SyntaxError(`data of ${show(name)} ends at ${end}, before ${begin}`);
     return { name, dtype, shape, begin, end };
   }
   const size = shape.reduce((product, n) => product * n, bits) / 8;
   if (!(size === end - begin)) {
     throw new SyntaxError(
-      `"${name}" has ${end - begin} bytes, ${dtype} of shape (${shape}) takes ${size}`,
+      `${show(name)} has ${end - begin} bytes, ${dtype} of shape (${shape}) takes ${size}`,
     );
   }
   return { name, dtype, shape, begin, end };

@@ -71,7 +71,8 @@ export function parseFlags<const T extends Record<string, FlagSpec>>(
     given = parseArgs({ args: fillBare(args, specs), options, allowPositionals: false }).values;
   } catch (cause) {
     const reason = reasonOf((cause as Error).message);
-    throw new UsageError(`Cannot run ${command.name}: ${reason}, see --help`, { cause });
+    const message = oneLine(`Cannot run ${command.name}: ${reason}`);
+    throw new UsageError(`${message}, see --help`, { cause });
   }
   if (given.help === true) throw new HelpRequest(helpText(command, specs));
   const values: Record<string, unknown> = {};
@@ -100,7 +101,9 @@ function fillBare(args: string[], specs: Record<string, FlagSpec>): string[] {
 
 function flagValue(command: Command, name: string, spec: FlagSpec, given: unknown): unknown {
   const refuse = (wanted: string) =>
-    new UsageError(`Cannot run ${command.name}: --${name} must be ${wanted}: got "${given}"`);
+    new UsageError(
+      oneLine(`Cannot run ${command.name}: --${name} must be ${wanted}: got "${given}"`),
+    );
   if (given === undefined) {
     if (spec.required) {
       throw new UsageError(`Cannot run ${command.name}: --${name} is missing, see --help`);
@@ -174,10 +177,16 @@ export async function runScript(
   } catch (error) {
     if (error instanceof HelpRequest) return console.log(error.message);
     const message = error instanceof Error ? error.message : String(error);
-    if (message !== "") console.error(`error: ${message.replaceAll(/\s*\n\s*/g, " ")}`);
+    if (message !== "") console.error(oneLine(`error: ${message}`));
     if (debugging() && error instanceof Error) console.error(error.stack);
     Deno.exit(error instanceof Exit ? error.code : error instanceof UsageError ? 2 : 1);
   }
+}
+
+/** A message without what a terminal would obey, and not endless. */
+function oneLine(message: string): string {
+  const line = message.replaceAll(/\s*\p{Cc}[\s\p{Cc}]*/gu, " ");
+  return line.length > 1000 ? `${line.slice(0, 900)}...` : line;
 }
 
 function debugging(): boolean {

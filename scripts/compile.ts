@@ -7,7 +7,7 @@
  *
  * The binary holds Deno, the commands, the kernels and sharp. It unpacks itself once, beside itself
  * or in the user's data folder, because sharp's native part must be a file. The bundle is for
- * machines that have Deno: it fetches sharp, the one package that cannot be text, from npm.
+ * machines that have Deno, which fetches sharp for it from npm.
  *
  * @module
  */
@@ -19,7 +19,8 @@ import { parseFlags, runScript } from "./cli.ts";
 
 const COMMAND = { name: "compile", summary: "builds one binary, or one JavaScript file" };
 
-const FLAGS = {
+/** Flags of the command. */
+export const FLAGS = {
   target: {
     type: "string",
     choices: [

@@ -20,7 +20,8 @@ import { bytes, check, type Finding, findingLine } from "./finding.ts";
 
 const COMMAND = { name: "doctor", summary: "examines this machine and says what to do" };
 
-const FLAGS = {
+/** Flags of the command. */
+export const FLAGS = {
   seconds: { type: "number", unit: "s", default: 5, min: 0.01, help: "time to measure speed" },
 } as const;
 

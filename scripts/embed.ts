@@ -17,7 +17,8 @@ import { checkImgSize, DATA_FLAGS, MODEL_FLAGS, readEntries } from "./flags.ts";
 import { loadForFlags } from "./inference.ts";
 import { folderOf, keepOnly, keepReading, modelFiles, rootsOf } from "./permissions.ts";
 
-const FLAGS = {
+/** Flags of the command. */
+export const FLAGS = {
   adapter: { type: "string", unit: "folder", required: true, help: "adapter to embed with" },
   ...DATA_FLAGS,
   pictures: {

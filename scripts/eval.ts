@@ -20,7 +20,8 @@ import { evaluateUniversity, UNIVERSITY_FLAGS } from "./eval_university.ts";
 import { loadForFlags } from "./inference.ts";
 import { folderOf, keepOnly, keepReading, modelFiles, rootsOf } from "./permissions.ts";
 
-const FLAGS = {
+/** Flags of the command. */
+export const FLAGS = {
   layout: {
     type: "string",
     default: "pairs",

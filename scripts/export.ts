@@ -26,7 +26,8 @@ const COMMAND = { name: "export", summary: "writes an adapter for other programs
 
 const { model, weights, depth } = MODEL_FLAGS;
 
-const FLAGS = {
+/** Flags of the command. */
+export const FLAGS = {
   adapter: { type: "string", unit: "folder", required: true, help: "adapter to export" },
   model,
   weights,

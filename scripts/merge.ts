@@ -17,7 +17,8 @@ import { folderOf, keepOnly, keepReading } from "./permissions.ts";
 const ALTITUDE = { type: "number", unit: "metres", default: 400, min: 1 } as const;
 const COPIES = { type: "integer", min: 1, help: "copies of each entry" } as const;
 
-const FLAGS = {
+/** Flags of the command. */
+export const FLAGS = {
   gta_json: { type: "string", unit: "file", help: "pairs of GTA-UAV" },
   gta_root: { type: "string", unit: "folder", help: "data root of GTA-UAV" },
   gta_multiplier: { ...COPIES, default: 1 },

@@ -21,7 +21,8 @@ const COMMAND = {
   summary: "find, download and check the weights of a backbone, or make random ones",
 };
 
-const FLAGS = {
+/** Flags of the command. */
+export const FLAGS = {
   model: {
     type: "string",
     default: "vit_small_patch16_dinov3.lvd1689m",

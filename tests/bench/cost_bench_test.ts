@@ -8,16 +8,17 @@ gpuTest("benchCost() prints a table for each kind of work", async (gpu) => {
   const report = new Report(gpu, () => {});
   await benchCost(gpu, report, {
     config: modelConfig("vits16", { depth: 1 }),
-    ...{ batches: [1, 3], sizes: [32, 64], ranks: [4], losses: [8, 16], rounds: 1 },
+    // One step for three tables: a CPU adapter compiles kernels for each shape anew.
+    ...{ batches: [2], sizes: [32], ranks: [128], losses: [8, 16], rounds: 1 },
   });
   const { tables } = JSON.parse(JSON.stringify(report));
   const settings = Object.entries(tables as Record<string, Record<string, number>[]>).map(
     ([name, rows]) => [name, ...rows.map(({ setting, count }) => `${setting}: ${count}`)],
   );
   assert.deepEqual(settings, [
-    ["cost by batch", "1: 2", "3: 6"],
-    ["cost by tokens", "9: 4", "21: 4"],
-    ["cost by rank", "4: 4"],
+    ["cost by batch", "2: 4"],
+    ["cost by tokens", "9: 4"],
+    ["cost by rank", "128: 4"],
     ["cost of the loss", "8: 8", "16: 16"],
   ]);
   const [small, large] = tables["cost of the loss"];

@@ -6,6 +6,7 @@
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { GPU_OFF } from "../testing.ts";
 import {
   faultFlags,
@@ -16,6 +17,7 @@ import {
   type Traces,
   tracesOf,
   train,
+  type Training,
   withWorld,
 } from "./runs.ts";
 
@@ -25,21 +27,36 @@ const KILLS = LONG ? 25 : 3;
 interface World {
   folder: string;
   wanted: Traces;
-  /** Time it took. */
-  ms: number;
+  /** Time from its start to the first step, and from there to the end. */
+  ms: { start: number; rest: number };
 }
 
+/** Standard error has this when all is on the GPU, and training begins. */
+const READY = "trained: ";
+
 async function undisturbed(folder: string): Promise<World> {
-  const start = performance.now();
-  await train(faultFlags(folder, join(folder, "undisturbed")));
-  const ms = performance.now() - start;
+  const times = [performance.now()];
+  const training = startTraining(faultFlags(folder, join(folder, "undisturbed")));
+  for (const event of [training.said(READY), training.ended]) {
+    await event;
+    times.push(performance.now());
+  }
+  const ms = { start: times[1]! - times[0]!, rest: times[2]! - times[1]! };
   const wanted = await tracesOf(theRun(join(folder, "undisturbed")));
-  assert.equal(wanted.metrics.length, 18 + 3);
+  assert.equal(wanted.metrics.length, 18 + 2);
   assert.deepEqual(
     wanted.names.filter((name) => !name.startsWith("best_")),
     ["config.json", "final", "last", "last.old", "log.txt", "metrics.jsonl", "report.html"],
   );
   return { folder, wanted, ms };
+}
+
+/** Kills a process: one in five while it starts, where nothing much can go wrong, or else later. */
+async function killAtRandom(training: Training, ms: World["ms"]): Promise<void> {
+  const isEarly = Math.random() < 0.2;
+  if (!isEarly) await training.said(READY);
+  await delay(Math.random() * (isEarly ? ms.start : ms.rest));
+  if (training.isAlive) training.process.kill("SIGKILL");
 }
 
 /** Kills a run again and again until it ends; returns how often, and how often too early. */
@@ -53,11 +70,8 @@ async function killOften(
     const isResumed = runsOf(modelPath).length > 0;
     const flags = faultFlags(folder, modelPath);
     const training = startTraining(isResumed ? [...flags, "--resume"] : flags);
-    const timer = kills < most
-      ? setTimeout(() => training.process.kill("SIGKILL"), Math.random() * ms)
-      : undefined;
+    if (kills < most) void killAtRandom(training, ms);
     const { code, signal, stderr } = await training.ended;
-    clearTimeout(timer);
     if (signal === null) {
       assert.equal(code, 0, stderr);
       assert.deepEqual(await tracesOf(theRun(modelPath)), wanted);
@@ -68,39 +82,30 @@ async function killOften(
   }
 }
 
-/** Stops a run after its first steps. */
+/** Stops a run after its first steps; returns its folder. */
 async function stop(
-  { folder, wanted }: World,
+  { folder }: World,
   { signal, code }: { signal: "SIGINT" | "SIGTERM"; code: number },
-): Promise<void> {
+): Promise<string> {
   const modelPath = join(folder, signal);
-  const flags = faultFlags(folder, modelPath);
-  const training = startTraining(flags);
+  const training = startTraining(faultFlags(folder, modelPath));
   await training.said("train ");
   training.process.kill(signal);
   const ended = await training.ended;
   assert.equal(ended.code, code, ended.stderr);
   const run = theRun(modelPath);
   const [, taken, saved] =
-    /^error: Stopped after (\d+) steps; saved after (\d+) steps, go on with: /m
-      .exec(ended.stderr)!;
+    /^error: Stopped after (\d+) steps; saved after (\d+) steps, go on with: /m.exec(ended.stderr)!;
   assert.equal(taken, saved);
   assert(ended.stderr.endsWith(`train --resume ${run}\n`), ended.stderr);
-  await train(["--resume", run]);
-  assert.deepEqual(await tracesOf(run), wanted);
+  return run;
 }
 
-/** Cuts a file of the newest checkpoint short. */
-async function damage({ folder, wanted }: World): Promise<void> {
-  const modelPath = join(folder, "damaged");
-  const training = startTraining(faultFlags(folder, modelPath));
-  await training.said("train ");
-  training.process.kill("SIGTERM");
-  await training.ended;
-  const run = theRun(modelPath);
+/** Cuts a file of the newest checkpoint short, and resumes the newest run. */
+async function resumeDamaged(run: string, wanted: Traces): Promise<void> {
   const path = join(run, "last", "adapter_model.safetensors");
   await Deno.truncate(path, 1000);
-  const stderr = await train(["--resume", "--model_path", modelPath]);
+  const stderr = await train(["--resume", "--model_path", join(run, "../..")]);
   const line = `warning: Cannot load ${path}: it has 1000 bytes`;
   assert(stderr.split("\n").some((each) => each.startsWith(line)), stderr);
   assert.deepEqual(await tracesOf(run), wanted);
@@ -142,8 +147,8 @@ async function fillDisk(
 ): Promise<void> {
   const ballast = join(modelPath, "..", "ballast");
   const training = startTraining(faultFlags(folder, modelPath));
-  await training.said("trained: ");
-  while (runsOf(modelPath).length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  await training.said(READY);
+  while (runsOf(modelPath).length === 0) await delay(1);
   fill(ballast);
   if (forGood) {
     const { code, stderr } = await training.ended;
@@ -183,9 +188,15 @@ Deno.test({
             `${early} kills were before the first checkpoint`,
         );
       });
-      await t.step("stopped by Ctrl-C", () => stop(world, { signal: "SIGINT", code: 130 }));
-      await t.step("stopped by SIGTERM", () => stop(world, { signal: "SIGTERM", code: 143 }));
-      await t.step("resumed from the checkpoint before a damaged one", () => damage(world));
+      await t.step("stopped by Ctrl-C", async () => {
+        const run = await stop(world, { signal: "SIGINT", code: 130 });
+        await train(["--resume", run]);
+        assert.deepEqual(await tracesOf(run), world.wanted);
+      });
+      await t.step("stopped by SIGTERM, and its checkpoint damaged", async () => {
+        const run = await stop(world, { signal: "SIGTERM", code: 143 });
+        await resumeDamaged(run, world.wanted);
+      });
 
       const disk = await mountSmallDisk(join(folder, "disk"));
       for (const forGood of [false, true]) {

@@ -107,6 +107,26 @@ modelTest("Embedder embeds an image the same whatever is beside it", async (gpu)
   trainer.destroy();
 });
 
+modelTest("Embedder.features() are the embeddings before they get unit length", async (gpu) => {
+  const trainer = await tinyTrainer(gpu);
+  const embedder = await embedderOf(gpu, trainer);
+  const pixels = tinyPixels(3, 5);
+  const [features, embeddings] = [await embedder.features(pixels), await embedder.embed(pixels)];
+  assert.equal(features.length, 3 * embedder.dim);
+  for (let start = 0; start < features.length; start += embedder.dim) {
+    const row = features.subarray(start, start + embedder.dim);
+    const length = Math.hypot(...row);
+    assert(Math.abs(length - 1) > 0.01, `the length is ${length}`);
+    // Squares, their sum, a root and a division, each rounded to 2^-24.
+    assertClose(row.map((x) => x / length), embeddings.subarray(start, start + embedder.dim), {
+      atol: 0,
+      rtol: 2 ** -20,
+    });
+  }
+  embedder.destroy();
+  trainer.destroy();
+});
+
 modelTest("Embedder refuses more images than fit, and parts of images", async (gpu) => {
   const trainer = await tinyTrainer(gpu);
   const embedder = await embedderOf(gpu, trainer);

@@ -134,7 +134,7 @@ modelTest("Trainer's gradients are those of its loss, dropout included", async (
           parameters.map((p, i) => i < from || i >= to ? p : p + by * gradients[i]! / length ** 2),
         );
       const slope = (await moved(h) - await moved(-h)) / (2 * h);
-      // The losses are near 1 and off by about 2^-20, h^2 times the third derivative adds as much.
+      // Losses near 1 are off by about 2^-20, the slope by 2^-20 / h = 1e-4; h^3 adds no more.
       assertClose([slope], [1], { atol: 1e-3, rtol: 0 });
     }
   });
@@ -338,7 +338,8 @@ modelTest("Trainer.profile() takes a step and returns where its time went", asyn
   for (const label of ["attention", "attn.qkv forward", "lora gradients", "info_nce", "adamw"]) {
     assert(labels.some((each) => each.startsWith(label)), `${label} is not in ${labels}`);
   }
-  assert(rows.every(({ ms, calls }) => ms > 0 && calls > 0));
+  assert(rows.every(({ ms, calls }) => ms >= 0 && calls > 0));
+  assert(rows.reduce((sum, { ms }) => sum + ms, 0) > 0);
 });
 
 modelTest("Trainer.gradients() looks into a step without taking it", async (gpu) => {

@@ -107,7 +107,9 @@ Deno.test("parseFlags() refuses numbers out of range, and what is no number", ()
     ["--seed=4294967296"],
     '--seed must be an integer >= 0 and <= 4294967295: got "4294967296"',
   );
-  assertRefused(["--slope=steep"], '--slope must be a number: got "steep"');
+  for (const text of ["steep", "NaN", "Infinity", "-1e999", ""]) {
+    assertRefused([`--slope=${text}`], `--slope must be a number: got "${text}"`);
+  }
   for (const [text, value] of [["0", 0], ["1", 1], ["1e-3", 0.001]] as const) {
     assert.equal(parse("--rate", text).rate, value);
   }
@@ -168,6 +170,8 @@ Deno.test("runScript() says an error in one line on stderr and ends with its exi
     ],
     ['throw new UsageError("Cannot run demo: bad flag")', 2, "Cannot run demo: bad flag"],
     ['throw new Exit(130, "Stopped at step 7")', 130, "Stopped at step 7"],
+    ['throw new Error("red \\x1b[31m and a bell \\x07")', 1, "red [31m and a bell "],
+    ['throw new Error("x".repeat(2000))', 1, `${"x".repeat(893)}...`],
     ['throw "a text"', 1, "a text"],
     ["await Deno.readTextFile('/none/at/all')", 1, /^error: No such file .*\/none\/at\/all'\n$/],
   ] as const;

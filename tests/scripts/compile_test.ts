@@ -23,7 +23,8 @@ Deno.test("reasonOf() gives Deno's own error otherwise", () => {
 
 /** Runs the bundle in a folder. */
 async function run(bundle: string, cwd: string, args: readonly string[]): Promise<string> {
-  const permissions = ["read", "write", "env", "ffi", "sys"].map((name) => `--allow-${name}`);
+  // For the whole disk, so that commands narrow them: see scripts/permissions.ts.
+  const permissions = ["read=/", "write=/", "ffi=/", "env", "sys"].map((each) => `--allow-${each}`);
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: ["run", "--quiet", "--no-prompt", ...permissions, bundle, ...args],
     cwd,

@@ -60,6 +60,8 @@ Deno.test("readEntries() looks in the data root first, then where it stands", as
       Deno.writeTextFile(path, JSON.stringify([{ ...ENTRY, drone_img_name: name }]));
     await write(join(root, "pairs.json"), "in_root.png");
     await write(other, "outside.png");
+    await Deno.mkdir(join(root, folder), { recursive: true });
+    await write(join(root, other), "never.png"); // an absolute path is not one of the root's
     const names = async (file: string, dataRoot: string | null) => {
       const entries = await readEntries(file, { dataRoot, allowOutsideRoot: false });
       return entries.map(({ query }) => [query.root, query.name]);
