@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { type Adapter, encodeAdapter, readAdapter } from "../../model/adapter.ts";
 import { parseSafetensors } from "../../model/safetensors.ts";
 import { smallCheckpoint } from "../faults/small_checkpoint.ts";
-import { type Choices, fuzz, jsonText, mutateBytes, mutateJson } from "./fuzz.ts";
+import { type Choices, fuzz, jsonText, mutateBytes, mutateJson, TEXTS } from "./fuzz.ts";
 
 const FILES = encodeAdapter(smallCheckpoint(1).adapter);
 const CONFIG = FILES.get("adapter_config.json") as string;
@@ -21,6 +21,9 @@ const PATTERNS = [
   ],
   ...["*", "\\", "(?<n>a)(?<n>b)", "^(?=(.*))\\1x$", ".*\\.attn\\.(qkv|proj)", "x".repeat(5000)],
 ];
+
+/** Long enough for them, and short enough to be matched. */
+const LONG_NAME = `${"a".repeat(55)}.blocks.0`;
 
 function damagedConfig(choices: Choices): string {
   switch (choices.below(4)) {
@@ -40,25 +43,17 @@ function damagedConfig(choices: Choices): string {
 /** The tensors, in part under other names: longer, in wrappers, of layers that there are not. */
 function damagedTensors(choices: Choices): Uint8Array {
   if (choices.below(2) === 0) return mutateBytes(choices, TENSORS);
-  const text = new TextDecoder("latin1").decode(TENSORS); // a character a byte
-  const names = [
-    "blocks.0",
-    "blocks.7",
-    "wrapper.blocks.0",
-    "a".repeat(40) + ".blocks.0",
-    "norm.0",
-  ];
-  const start = choices.of(names);
-  const renamed = text.slice(8).replaceAll(
-    "base_model.model.blocks.0",
-    `base_model.model.${start}`,
-  );
-  const header = renamed.slice(0, renamed.lastIndexOf("}") + 1).trimEnd();
-  const data = TENSORS.subarray(8 + Number(new DataView(TENSORS.buffer).getBigUint64(0, true)));
-  const bytes = new Uint8Array(8 + header.length + data.length);
+  const length = Number(new DataView(TENSORS.buffer).getBigUint64(0, true));
+  const scale = choices.of(["2.5", "-1e3", ...TEXTS]);
+  const start = choices.of(["blocks.0", "blocks.7", "wrapper.blocks.0", LONG_NAME, "norm.0"]);
+  const text = new TextDecoder().decode(TENSORS.subarray(8, 8 + length)).trimEnd()
+    .replaceAll("base_model.model.blocks.0", `base_model.model.${start}`)
+    .replace('"2.5"', JSON.stringify(scale));
+  const header = new TextEncoder().encode(text);
+  const bytes = new Uint8Array(TENSORS.length - length + header.length);
   new DataView(bytes.buffer).setBigUint64(0, BigInt(header.length), true);
-  bytes.set(Uint8Array.from(header, (c) => c.charCodeAt(0)), 8);
-  bytes.set(data, 8 + header.length);
+  bytes.set(header, 8);
+  bytes.set(TENSORS.subarray(8 + length), 8 + header.length);
   return bytes;
 }
 
@@ -86,7 +81,7 @@ async function write(path: string, content: Uint8Array | string): Promise<void> 
 Deno.test("readAdapter() refuses damaged folders, or reads an adapter", async () => {
   const folder = await Deno.makeTempDir();
   await fuzz<Adapter>({
-    cases: 4000,
+    cases: 2500,
     cap: 2 ** 20,
     async make(choices) {
       const isConfig = choices.below(3) > 0;

@@ -77,7 +77,11 @@ const BOMBS: Record<string, Uint8Array> = {
   "zeros": new Uint8Array(1000),
   "text": new TextEncoder().encode("this is no picture\n".repeat(50)),
   "an SVG": new TextEncoder().encode(
-    '<svg xmlns="http://www.w3.org/2000/svg" width="60000" height="60000"><rect width="9"/></svg>',
+    '<svg xmlns="http://www.w3.org/2000/svg" width="16" height="16"><rect width="9"/></svg>',
+  ),
+  "a whole JPEG of 12,000 x 12,000": await bytesOf(
+    sharp({ create: { width: 12_000, height: 12_000, channels: 3, background: "#446644" } })
+      .jpeg({ optimiseCoding: false }),
   ),
   "a PNG of 60,000 x 60,000": pngOf(60_000, 60_000, deflateSync(new Uint8Array(1000))),
   "a PNG of 11,000 x 11,000 without rows": pngOf(11_000, 11_000, deflateSync(new Uint8Array(9))),
