@@ -9,6 +9,7 @@
 import { join } from "node:path";
 import { parameterShapes, type ViTConfig } from "./config.ts";
 import { wholeFolder, writeFolderAtomic } from "./files.ts";
+import { show } from "./json.ts";
 import {
   isTarget,
   MAX_PATH,
@@ -303,7 +304,7 @@ function readLogitScale({ metadata, path }: SafetensorsFile): number | null {
   const text = metadata[LOGIT_SCALE];
   if (text === undefined) return null;
   const value = text.trim() === "" ? NaN : Number(text);
-  if (!Number.isFinite(value)) refuse(path, `its logit_scale is "${text}", expected a number`);
+  if (!Number.isFinite(value)) refuse(path, `its logit_scale is ${show(text)}, expected a number`);
   return value;
 }
 
