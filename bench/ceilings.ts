@@ -18,12 +18,14 @@ export interface Ceilings {
   copy: number;
 }
 
-/** Accumulators of an invocation, and what each holds: which is best depends on the machine. */
+/**
+ * Accumulators of an invocation, and what each holds. Which is best depends on the machine: 12 fill
+ * the registers of a CPU's core, more are spilled; a GPU hides latency behind many.
+ */
 const SHAPES = [
   { count: 8, width: 1 },
-  { count: 10, width: 1 },
   { count: 12, width: 1 },
-  { count: 4, width: 4 },
+  { count: 3, width: 4 },
   { count: 8, width: 4 },
   { count: 16, width: 4 },
 ];

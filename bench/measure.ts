@@ -65,7 +65,7 @@ export interface KernelTime {
   bytes: number;
 }
 
-const SAMPLE_MS = 30; // of GPU time at least: one wait costs 11 ms in Deno
+const SAMPLE_MS = 10; // of GPU time at least, so that small kernels are warm
 const MOST_CALLS = 50;
 
 /** What one run of a case gives, by call. */

@@ -8,6 +8,7 @@ function fields(bytes: Uint8Array): [number, number | Uint8Array][] {
   const varint = () => {
     let value = 0;
     for (let scale = 1;; scale *= 128) {
+      assert(at < bytes.length, "the message ends in the middle of a number");
       const byte = bytes[at++]!;
       value += (byte & 127) * scale;
       if (byte < 128) return value;

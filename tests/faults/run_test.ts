@@ -82,14 +82,14 @@ async function killOften(
   }
 }
 
-/** Stops a run after its first steps; returns its folder. */
+/** Stops a run when it has said some words; returns its folder. */
 async function stop(
   { folder }: World,
-  { signal, code }: { signal: "SIGINT" | "SIGTERM"; code: number },
+  { signal, code, words }: { signal: "SIGINT" | "SIGTERM"; code: number; words: string },
 ): Promise<string> {
   const modelPath = join(folder, signal);
   const training = startTraining(faultFlags(folder, modelPath));
-  await training.said("train ");
+  await training.said(words);
   training.process.kill(signal);
   const ended = await training.ended;
   assert.equal(ended.code, code, ended.stderr);
@@ -188,15 +188,18 @@ Deno.test({
             `${early} kills were before the first checkpoint`,
         );
       });
-      await t.step("stopped by Ctrl-C", async () => {
-        const run = await stop(world, { signal: "SIGINT", code: 130 });
+      await t.step("stopped by Ctrl-C after its first evaluation", async () => {
+        const run = await stop(world, { signal: "SIGINT", code: 130, words: " 72/72 " });
         await train(["--resume", run]);
         assert.deepEqual(await tracesOf(run), world.wanted);
       });
-      await t.step("stopped by SIGTERM, and its checkpoint damaged", async () => {
-        const run = await stop(world, { signal: "SIGTERM", code: 143 });
-        await resumeDamaged(run, world.wanted);
-      });
+      await t.step(
+        "stopped by SIGTERM in its first epoch, and its checkpoint damaged",
+        async () => {
+          const run = await stop(world, { signal: "SIGTERM", code: 143, words: "train " });
+          await resumeDamaged(run, world.wanted);
+        },
+      );
 
       const disk = await mountSmallDisk(join(folder, "disk"));
       for (const forGood of [false, true]) {
