@@ -33,7 +33,7 @@ export interface Header {
 const MAX_HEADER = 100_000_000; // bytes, the limit of the reference implementation
 const MAX_RANK = 8;
 
-/** Names that can be printed. Those of models have some 50 characters. */
+/** Names, of types too, that can be printed. Those of models have some 50 characters. */
 const NAME = /^\P{Cc}{0,256}$/u;
 
 /** Bits an element takes, by type. */
@@ -148,7 +148,10 @@ function parseEntry(name: string, value: unknown): HeaderEntry {
     );
   }
   const { dtype, shape, data_offsets: offsets } = isObject(value) ? value : {};
-  if (typeof dtype !== "string" || !isCounts(shape) || !isCounts(offsets) || offsets.length !== 2) {
+  if (
+    typeof dtype !== "string" || !NAME.test(dtype) || !isCounts(shape) || !isCounts(offsets) ||
+    offsets.length !== 2
+  ) {
     throw new SyntaxError(
       `${
         show(name)

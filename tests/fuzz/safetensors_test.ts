@@ -10,7 +10,9 @@ import {
 import { uniform } from "../testing.ts";
 import { anyValue, type Choices, fuzz, jsonText, mutateBytes, mutateJson } from "./fuzz.ts";
 
-const SIZES: Record<string, number> = { F32: 4, F64: 8, F16: 2, BF16: 2, U8: 1, I64: 8, F4: 0.5 };
+const SIZES = new Map(
+  Object.entries({ F32: 4, F64: 8, F16: 2, BF16: 2, U8: 1, I64: 8, F4: 0.5 }),
+);
 
 const HEADER = {
   __metadata__: { format: "pt", logit_scale: "2.5" },
@@ -72,7 +74,7 @@ function confirm(file: SafetensorsFile, bytes: Uint8Array): void {
     assert.deepEqual({ dtype, shape }, { dtype: header[name].dtype, shape: header[name].shape });
     assert.equal(view.byteOffset, 8 + length + begin);
     assert.equal(view.length, end - begin);
-    const size = SIZES[dtype];
+    const size = SIZES.get(dtype);
     if (size !== undefined) assert.equal(shape.reduce((a, b) => a * b, size), view.length);
     if (view.length > 0) ranges.push([begin, end]);
   }
