@@ -31,6 +31,16 @@ const FLAGS = {
     help: "whose WebGPU; dawn is fetched from npm",
   },
   img_size: { type: "integer", unit: "px", default: 256, min: 16, help: "input of a step" },
+  precision: {
+    type: "string",
+    choices: ["f32", "f16"],
+    help: "of kernels and steps; by default both, with --quick f32",
+  },
+  rounds: {
+    type: "integer",
+    min: 1,
+    help: "runs of everything; by default 3 on a CPU adapter, 11 on a GPU, with --quick 1",
+  },
   batch_size: {
     type: "integer",
     unit: "pairs",
@@ -41,48 +51,50 @@ const FLAGS = {
 
 type Flags = ReturnType<typeof parseFlags<typeof FLAGS>>;
 
-/** Runs of everything: the minimum of few is near that of many, a median wants three. */
-const roundsOf = ({ isCpu }: Gpu, quick: boolean) => quick ? 1 : isCpu ? 3 : 11;
-
 const TOPICS: Record<string, (gpu: Gpu, report: Report, flags: Flags) => Promise<void> | void> = {
-  kernels: (gpu, report, { quick }) =>
+  kernels: (gpu, report, flags) =>
     benchKernels(gpu, report, {
-      sizes: quick ? [224] : [224, 256, 384],
-      images: gpu.isCpu ? (quick ? 2 : 4) : 64,
-      precisions: quick ? ["f32"] : precisions(gpu),
-      rounds: roundsOf(gpu, quick),
+      sizes: flags.quick ? [224] : [224, 256, 384],
+      images: gpu.isCpu ? (flags.quick ? 2 : 4) : 64,
+      precisions: precisionsOf(gpu, flags),
+      rounds: roundsOf(gpu, flags),
     }),
 
-  step: (gpu, report, { quick, img_size, batch_size }) =>
+  step: (gpu, report, flags) =>
     benchStep(gpu, report, {
       config: modelConfig("vits16"),
-      size: quick ? 224 : img_size,
-      pairs: batch_size ?? (gpu.isCpu ? (quick ? 1 : 2) : 32),
+      size: flags.quick ? 224 : flags.img_size,
+      pairs: flags.batch_size ?? (gpu.isCpu ? (flags.quick ? 1 : 2) : 32),
       rank: 128,
-      variants: (quick ? ["f32" as const] : precisions(gpu)).flatMap((precision) => [
+      variants: precisionsOf(gpu, flags).flatMap((precision) => [
         { precision, dropout: 0, checkpointing: false },
         { precision, dropout: 0, checkpointing: true },
         { precision, dropout: 0.1, checkpointing: false },
       ]),
-      rounds: roundsOf(gpu, quick),
+      rounds: roundsOf(gpu, flags),
     }),
 
-  cost: (gpu, report, { quick }) =>
+  cost: (gpu, report, flags) =>
     benchCost(gpu, report, {
-      // A CPU adapter takes a second a block for 64 pairs: one block costs as each of twelve.
+      // A CPU adapter takes seconds a block for 64 pairs: one block costs as each of twelve.
       config: modelConfig("vits16", { depth: gpu.isCpu ? 1 : 12 }),
-      batches: quick ? [1, 2, 4] : [1, 2, 4, 8, 16, 32, 64],
+      batches: flags.quick ? [1, 2, 4] : [1, 2, 4, 8, 16, 32, 64],
       sizes: [224, 256, 384],
-      ranks: quick ? [4, 128] : [4, 8, 16, 32, 64, 128, 256],
-      losses: quick ? [128, 512] : [128, 1024, 8192],
-      rounds: roundsOf(gpu, quick),
+      ranks: flags.quick ? [4, 128] : [4, 8, 16, 32, 64, 128, 256],
+      losses: flags.quick ? [128, 512] : [128, 1024, 8192],
+      rounds: roundsOf(gpu, flags),
     }),
 
   memory: (gpu, report) => benchMemory(gpu, report),
 };
 
-function precisions(gpu: Gpu): Precision[] {
-  return gpu.hasF16 ? ["f32", "f16"] : ["f32"];
+function roundsOf({ isCpu }: Gpu, { rounds, quick }: Flags): number {
+  return rounds ?? (quick ? 1 : isCpu ? 3 : 11);
+}
+
+function precisionsOf({ hasF16 }: Gpu, { precision, quick }: Flags): Precision[] {
+  if (precision !== null) return [precision as Precision];
+  return hasF16 && !quick ? ["f32", "f16"] : ["f32"];
 }
 
 async function main(args: string[]): Promise<void> {
@@ -107,10 +119,7 @@ async function main(args: string[]): Promise<void> {
     }
     const report = new Report(gpu);
     for (const run of runs) await run(gpu, report, flags);
-    if (flags.json !== null) {
-      await Deno.writeTextFile(flags.json, JSON.stringify(report, null, 2) + "\n");
-      console.error(`wrote ${flags.json}`);
-    }
+    if (flags.json !== null) await report.save(flags.json);
   } finally {
     closeGpu(gpu);
   }

@@ -3,11 +3,12 @@
  *
  * @module
  */
-import { createTensor, destroyTensor, type Gpu, readTensor, uploadTensor } from "../kernels/gpu.ts";
+import type { Gpu } from "../kernels/gpu.ts";
 import { grid1d } from "../kernels/grid.ts";
 import type { Precision } from "../model/network.ts";
 import { type KernelCase, timeCases } from "./measure.ts";
 import type { Report } from "./report.ts";
+import { Room } from "./room.ts";
 import copyCode from "./copy.wgsl" with { type: "text" };
 
 /** The best of each kind. */
@@ -44,9 +45,9 @@ export async function measureCeilings(
   const row = report.table("ceilings", ["kernel", "min ms", "median ms", "GFLOP/s", "GB/s"]);
   const ceilings: Ceilings = { fma: {}, copy: 0 };
   const precisions: Precision[] = gpu.hasF16 ? ["f32", "f16"] : ["f32"];
-  const cases = precisions.flatMap((precision) => fmaCases(gpu, precision));
-  const { close, ...copy } = copyCase(gpu);
-  for (const time of await timeCases(gpu, [...cases, copy], rounds)) {
+  const room = new Room(gpu);
+  const cases = precisions.flatMap((precision) => fmaCases(gpu, room, precision));
+  for (const time of await timeCases(gpu, [...cases, copyCase(gpu, room)], rounds)) {
     const rate = time.flops / time.gpu.min / 1e6;
     const bandwidth = time.bytes / time.gpu.min / 1e6;
     row([time.name, time.gpu.min, time.gpu.median, rate || null, bandwidth || null]);
@@ -54,13 +55,13 @@ export async function measureCeilings(
     if (type) ceilings.fma[type] = Math.max(ceilings.fma[type] ?? 0, rate);
     else ceilings.copy = bandwidth;
   }
-  close();
+  room.destroy();
   return ceilings;
 }
 
 /** Multiply-adds in all shapes. */
-export function fmaCases(gpu: Gpu, precision: Precision): KernelCase[] {
-  return SHAPES.map((shape) => fmaCase(gpu, precision, shape));
+export function fmaCases(gpu: Gpu, room: Room, precision: Precision): KernelCase[] {
+  return SHAPES.map((shape) => fmaCase(gpu, room, { ...shape, precision }));
 }
 
 /**
@@ -95,21 +96,20 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
 
 function fmaCase(
   gpu: Gpu,
-  type: Precision,
-  shape: { count: number; width: number },
+  room: Room,
+  { count, width, precision }: { count: number; width: number; precision: Precision },
 ): KernelCase {
-  const { count, width } = shape;
   const groups = gpu.isCpu ? 256 : 8192;
-  const start = uploadTensor(gpu, new Float32Array(16), [16]);
-  const factors = uploadTensor(gpu, Float32Array.of(1, 1, 0, 0), [4]);
-  const out = createTensor(gpu, [groups * LANES]);
+  const start = room.zeros([16]);
+  const factors = room.upload(Float32Array.of(1, 1, 0, 0), [4], "f32");
+  const out = room.zeros([groups * LANES]);
   return {
-    name: `fma ${type}, ${count} × ${width === 1 ? "scalar" : `vec${width}`}`,
+    name: `fma ${precision}, ${count} × ${width === 1 ? "scalar" : `vec${width}`}`,
     record(plan) {
       plan.add({
         label: "fma",
-        code: fmaSource(shape),
-        types: { Scalar: type },
+        code: fmaSource({ count, width }),
+        types: { Scalar: precision },
         constants: { ROUNDS },
         tensors: [start, factors, out],
         groups: [groups, 1, 1],
@@ -119,7 +119,7 @@ function fmaCase(
     },
     async check() {
       // Every accumulator counts to ROUNDS × UNROLL; below 2048 that is exact in f16 too.
-      const sum = (await readTensor(gpu, out)).at(-1);
+      const sum = (await room.read(out)).at(-1);
       if (sum !== count * ROUNDS * UNROLL) {
         throw new RangeError(`${count} counters add up to ${sum} after ${ROUNDS * UNROLL} steps`);
       }
@@ -127,11 +127,10 @@ function fmaCase(
   };
 }
 
-function copyCase(gpu: Gpu): KernelCase & { close(): void } {
+function copyCase(gpu: Gpu, room: Room): KernelCase {
   const size = Math.min(COPY_BYTES, gpu.device.limits.maxStorageBufferBindingSize) / 4;
-  const values = new Float32Array(size).map((_, i) => i);
-  const from = uploadTensor(gpu, values, [size]);
-  const to = createTensor(gpu, [size]);
+  const from = room.values([size]);
+  const to = room.zeros([size]);
   return {
     name: "copy",
     record(plan) {
@@ -139,17 +138,14 @@ function copyCase(gpu: Gpu): KernelCase & { close(): void } {
         label: "copy",
         code: copyCode,
         constants: { SIZE: size / 4 },
-        tensors: [from, to],
+        tensors: [from.tensor, to],
         groups: grid1d(size / 4, 256),
       });
     },
     async check() {
-      const copied = await readTensor(gpu, to);
-      const wrong = values.findIndex((x, i) => copied[i] !== x);
+      const copied = await room.read(to);
+      const wrong = from.host.findIndex((x, i) => copied[i] !== x);
       if (wrong >= 0) throw new RangeError(`element ${wrong} is ${copied[wrong]}`);
-    },
-    close() {
-      for (const tensor of [from, to]) destroyTensor(gpu, tensor);
     },
   };
 }

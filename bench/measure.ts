@@ -5,6 +5,7 @@
  */
 import type { Gpu } from "../kernels/gpu.ts";
 import { Plan, type ProfileRow } from "../kernels/plan.ts";
+import { Progress } from "../scripts/progress.ts";
 import { relativeL2 } from "../tests/testing.ts";
 
 /** What is left of some samples. */
@@ -33,9 +34,15 @@ export async function interleave<T>(
   tasks: readonly (() => Promise<T>)[],
 ): Promise<T[][]> {
   const samples: T[][] = tasks.map(() => []);
+  const progress = new Progress("bench");
   for (let round = 0; round < rounds; round++) {
-    for (const [i, task] of tasks.entries()) samples[i]!.push(await task());
+    for (const [i, task] of tasks.entries()) {
+      const done = round * tasks.length + i;
+      progress.show({ done, total: rounds * tasks.length, words: [`round ${round + 1}`] });
+      samples[i]!.push(await task());
+    }
   }
+  progress.end();
   return samples;
 }
 

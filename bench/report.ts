@@ -49,9 +49,16 @@ export class Report {
     };
   }
 
-  /** All tables and the machine, for {@linkcode JSON.stringify}. */
-  toJSON(): unknown {
-    return { machine: this.#machine, tables: this.#tables };
+  /** Writes machine and tables as JSON, with all digits. */
+  async save(path: string): Promise<void> {
+    const all = { machine: this.#machine, tables: this.#tables };
+    await Deno.writeTextFile(path, JSON.stringify(all, null, 2) + "\n");
+    console.error(`wrote ${path}`);
+  }
+
+  /** Rows of a table so far. */
+  rows(name: string): readonly Record<string, Cell>[] {
+    return this.#tables[name] ?? [];
   }
 }
 

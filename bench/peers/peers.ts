@@ -91,9 +91,7 @@ async function main(args: string[]): Promise<void> {
   add("embedding", "pytorch", { wanted: ">= 0.25" });
   add("step", "geolora", {});
   add("step", "pytorch", { wanted: ">= 0.2" });
-  if (flags.json !== null) {
-    await Deno.writeTextFile(flags.json, JSON.stringify(report, null, 2) + "\n");
-  }
+  if (flags.json !== null) await report.save(flags.json);
 }
 
 /** GFLOP/s by timestamps: the product, and multiply-adds between registers, in turns. */
@@ -101,7 +99,7 @@ async function shareOfCeiling(gpu: Gpu, rounds: number): Promise<{ gemm: number;
   const room = new Room(gpu);
   const shape = { form: "nt", ...GEMM } as const;
   const product = gemmCase(gpu, room, "gemm", { shape, precision: "f32" });
-  const times = await timeCases(gpu, [product, ...fmaCases(gpu, "f32")], rounds);
+  const times = await timeCases(gpu, [product, ...fmaCases(gpu, room, "f32")], rounds);
   room.destroy();
   const [gemm, ...fma] = times.map((time) => time.flops / time.gpu.min / 1e6);
   return { gemm: gemm!, fma: Math.max(...fma) };
@@ -123,11 +121,8 @@ async function runPyTorch(
     script,
     ...args,
   ]);
-  return Object.fromEntries(
-    (["gemm", "embedding", "step"] as const).map((
-      work,
-    ) => [`${work} pytorch`, times?.[work] ?? NaN]),
-  );
+  const works = ["gemm", "embedding", "step"] as const;
+  return Object.fromEntries(works.map((work) => [`${work} pytorch`, times?.[work] ?? NaN]));
 }
 
 /** Last line that a process prints; null, and a line on stderr, where it fails. */

@@ -6,8 +6,7 @@ import { gpuTest } from "../testing.ts";
 gpuTest("the full batch of the plain recipe fits the memory it is held to", (gpu) => {
   const report = new Report(gpu, () => {});
   benchMemory(gpu, report);
-  const { tables } = JSON.parse(JSON.stringify(report));
-  const rows: Record<string, number | string>[] = tables.memory;
+  const rows = report.rows("memory");
   assert.equal(rows.length, 8);
   const total = (px: number, precision: string, checkpointing: string) =>
     rows.find((row) =>

@@ -22,13 +22,26 @@ Deno.test("Report prints the adapter first, then tables as TSV", () => {
   assert.deepEqual(lines.slice(1), ["\n# kernels: 2 images", "kernel\tms", "gemm\t1.235"]);
 });
 
-Deno.test("Report keeps all digits of all tables for JSON", () => {
+Deno.test("Report.save() writes all digits of all tables", async () => {
   const report = new Report(GPU, () => {});
   report.table("a", ["x"])([1.23456]);
   report.table("b", ["y", "z"])([null, "w"]);
-  const { machine, tables } = JSON.parse(JSON.stringify(report));
-  assert.equal(machine.adapter, "some adapter");
-  assert.deepEqual(tables, { a: [{ x: 1.23456 }], b: [{ y: null, z: "w" }] });
+  const file = await Deno.makeTempFile();
+  try {
+    await report.save(file);
+    const { machine, tables } = JSON.parse(await Deno.readTextFile(file));
+    assert.equal(machine.adapter, "some adapter");
+    assert.deepEqual(tables, { a: [{ x: 1.23456 }], b: [{ y: null, z: "w" }] });
+  } finally {
+    await Deno.remove(file);
+  }
+});
+
+Deno.test("Report.rows() gives back a table", () => {
+  const report = new Report(GPU, () => {});
+  assert.deepEqual(report.rows("a"), []);
+  report.table("a", ["x"])([1.23456]);
+  assert.deepEqual(report.rows("a"), [{ x: 1.23456 }]);
 });
 
 Deno.test("Report refuses a row of another length", () => {

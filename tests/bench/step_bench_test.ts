@@ -33,8 +33,7 @@ gpuTest("benchStep() measures steps and embeddings that agree", async (gpu) => {
     ...{ config: modelConfig("vits16", { depth: 2 }), size: 32, pairs: 2, rank: 8, rounds: 1 },
     variants: [plain, { ...plain, checkpointing: true }, { ...plain, dropout: 0.1 }],
   });
-  const { tables } = JSON.parse(JSON.stringify(report));
-  const rows: Record<string, number>[] = tables.step;
+  const rows = report.rows("step") as Record<string, number>[];
   assert.deepEqual(rows.map(({ work, dropout }) => `${work} ${dropout}`), [
     "step 0",
     "step, checkpointing 0",
