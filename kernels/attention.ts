@@ -1,4 +1,4 @@
-import type { Gpu, Tensor } from "./gpu.ts";
+import { type Gpu, hasEightLanes, type Tensor } from "./gpu.ts";
 import type { Plan } from "./plan.ts";
 import { requireTensors } from "./shape.ts";
 import forward from "./attention.wgsl" with { type: "text" };
@@ -63,7 +63,7 @@ const VARIANTS = {
 
 /** The variant made for an adapter. */
 export function attentionVariant(gpu: Gpu): Exclude<AttentionVariant, "auto"> {
-  return gpu.isCpu && gpu.subgroupSize === 8 ? "subgroup" : "tile";
+  return hasEightLanes(gpu) ? "subgroup" : "tile";
 }
 
 /**

@@ -1,4 +1,5 @@
-import { type Gpu, sizeOf, type Tensor, viewTensor } from "./gpu.ts";
+import { type Gpu, hasEightLanes, sizeOf, type Tensor, viewTensor } from "./gpu.ts";
+import { defaultLayout, GEMM_LAYOUTS, type GemmLayout } from "./gemm_layout.ts";
 import { grid1d } from "./grid.ts";
 import type { Plan } from "./plan.ts";
 import gelu from "./gelu.wgsl" with { type: "text" };
@@ -7,14 +8,9 @@ import random from "./random.wgsl" with { type: "text" };
 import operands from "./gemm.wgsl" with { type: "text" };
 import epilogue from "./gemm_epilogue.wgsl" with { type: "text" };
 import join from "./gemm_join.wgsl" with { type: "text" };
-import subgroup from "./gemm_subgroup.wgsl" with { type: "text" };
-import tile from "./gemm_tile.wgsl" with { type: "text" };
 
 /** Which operand is stored transposed: y = x·Wᵀ is `nt`, dx = dy·W is `nn`, dW = dyᵀ·x is `tn`. */
 export type GemmForm = "nt" | "nn" | "tn";
-
-/** How a GEMM is laid out on the machine; `auto` takes the one made for the adapter. */
-export type GemmVariant = "auto" | "subgroup" | "tile";
 
 /** A non-linear function of {@linkcode GemmInput}. */
 export type Activation = "gelu" | "relu";
@@ -51,28 +47,31 @@ export interface GemmInput {
   workspace?: Tensor | null;
   /** Row of the profile, default `gemm`. */
   label?: string;
-  variant?: GemmVariant;
+  /** By default the one made for the adapter; all of them give the same sums, bit for bit. */
+  layout?: GemmLayout;
 }
-
-const VARIANTS = {
-  subgroup: { code: subgroup, rows: 32, columns: 32, splits: 1 },
-  tile: { code: tile, rows: 64, columns: 64, splits: 16 },
-};
 
 /** Workgroups that keep a large GPU busy: two for each of 128 multiprocessors. */
 const BUSY = 256;
-const SPLIT_DEPTH = 64; // of a part of K at least: four steps of the tile
+const SPLIT_TILE = 64 * 64; // elements of the result that a workgroup is reckoned to compute
+const SPLIT_DEPTH = 64; // of a part of K at least: four slices of a tile
 const ACTS = { gelu: 1, relu: 2 };
 
 /** Elements of a workspace that never limits the split, 0 on adapters where nothing is split. */
 export function workspaceSize(gpu: Gpu): number {
-  const { splits, rows, columns } = VARIANTS[gemmVariant(gpu)];
-  return splits === 1 ? 0 : 2 * BUSY * rows * columns;
+  return hasEightLanes(gpu) ? 0 : 2 * BUSY * SPLIT_TILE;
 }
 
-/** The variant made for an adapter. */
-export function gemmVariant(gpu: Gpu): Exclude<GemmVariant, "auto"> {
-  return gpu.isCpu && gpu.subgroupSize === 8 ? "subgroup" : "tile";
+/**
+ * Parts of K, at most `most`. Otherwise they follow from the shapes alone, not from the layout: they
+ * change in which order numbers are added.
+ */
+function splitsOf({ form, workspace }: GemmInput, { m, n, k }: Sizes, most: number): number {
+  if (form !== "tn" || !workspace) return 1;
+  const room = Math.floor(sizeOf(workspace.shape) / (m * n));
+  const tiles = Math.ceil(n / 64) * Math.ceil(m / 64);
+  const splits = Math.min(most, room, Math.ceil(k / SPLIT_DEPTH), Math.ceil(BUSY / tiles));
+  return Math.max(1, splits);
 }
 
 /**
@@ -94,14 +93,9 @@ export function gemm(plan: Plan, input: GemmInput): void {
   if (problem) throw new RangeError(`Cannot compute ${label} (${form}): ${problem}`);
 
   const { gpu } = plan;
-  const variant = input.variant === undefined || input.variant === "auto"
-    ? gemmVariant(gpu)
-    : input.variant;
-  const { code, rows, columns, splits: most } = VARIANTS[variant];
-  const tiles = Math.ceil(n / columns) * Math.ceil(m / rows);
-  const room = input.workspace ? Math.floor(sizeOf(input.workspace.shape) / (m * n)) : 1;
-  const deep = form === "tn" ? Math.ceil(k / SPLIT_DEPTH) : 1;
-  const splits = Math.max(1, Math.min(most, room, deep, Math.ceil(BUSY / tiles)));
+  const layout = GEMM_LAYOUTS[input.layout ?? defaultLayout(gpu, { m, n, k: k + k2 })];
+  const { code, rows, columns } = layout;
+  const splits = splitsOf(input, { m, n, k, k2 }, layout.parts);
 
   const { none, noneWritten } = gpu;
   const ends = {
@@ -125,6 +119,7 @@ export function gemm(plan: Plan, input: GemmInput): void {
     SCALE2: second?.scale ?? 1,
     RATE: second?.dropout?.rate ?? 0,
     SPLITS: splits,
+    ...layout.constants,
   };
   const inputs = [a, b, second?.a, second?.b, second?.dropout?.site].map((t) => t ?? none);
   const types = {
@@ -172,6 +167,9 @@ export function gemm(plan: Plan, input: GemmInput): void {
   });
 }
 
+/** c is m × n; k and k2 are the depths of the products, 0 without. */
+type Sizes = Record<"m" | "n" | "k" | "k2", number>;
+
 /** A tensor's last dimension is its columns, the others its rows. */
 function matrix({ shape }: Tensor): [rows: number, columns: number] {
   const columns = shape.at(-1) ?? 1;
@@ -185,7 +183,7 @@ function depth(a: Tensor, form: GemmForm): number {
 
 function mismatch(
   { form, a, b, c, second, bias, pre, actGrad, residual }: GemmInput,
-  { m, n, k, k2 }: Record<"m" | "n" | "k" | "k2", number>,
+  { m, n, k, k2 }: Sizes,
 ): string | null {
   const wanted = (depth: number) => ({
     a: form === "tn" ? [depth, m] : [m, depth],

@@ -1,74 +1,108 @@
-// GEMM for GPUs: 64 × 64 outputs a workgroup, 64 invocations of 8 × 8 outputs each.
+// GEMM for GPUs: SIDE × SIDE outputs a workgroup, 8 × 8 of them an invocation; SIDE is 64 or 128.
 //
-// Tiles of 64 rows × 16 k and 16 k × 64 columns pass through workgroup memory, each invocation
-// loading one 4 × 4 block of either. Accumulators are named vec4s: naga clamps every index that is
-// not a constant, and a constant index costs nothing.
+// Slices of 16 k pass through workgroup memory, loaded as 4 × 4 blocks. The next slice is on its way
+// from memory, in registers, while this one is multiplied. Accumulators are named vec4s: naga clamps
+// every index that is not a constant, and a constant index costs nothing.
 
-const ROWS4 = 16u; // vec4s a tile row of 64
+override SIDE: u32 = 64;
+override SIDE4: u32 = SIDE / 4; // vec4s a row of a slice, blocks along a side
+override LANES: u32 = SIDE * SIDE / 64;
 
-// rows_tile[k * ROWS4 + r]: rows 4r .. 4r + 3 of the tile at step k; columns_tile alike.
-var<workgroup> rows_tile: array<vec4f, 256>;
-var<workgroup> columns_tile: array<vec4f, 256>;
+// rows_tile[k * SIDE4 + r]: rows 4r .. 4r + 3 of the tile at step k; columns_tile alike.
+var<workgroup> rows_tile: array<vec4f, SIDE4 * 16>;
+var<workgroup> columns_tile: array<vec4f, SIDE4 * 16>;
 
-@compute @workgroup_size(64)
+// Of one operand the walks of both products.
+struct Walks { first: Walk, second: Walk }
+
+// A block of 4 steps of k, each for 4 rows (columns); zeros past the depth. The second product's
+// slices come before the first one's, so that both are one loop.
+fn block_of_a(at: Walks, slice: u32, quarter: u32) -> mat4x4f {
+  let slices2 = (K2 + 15) / 16;
+  if (slice < slices2) {
+    let k4 = slice * 4 + quarter;
+    if (k4 * 4 < K2) { return transpose(rows_of_a2(at.second, k4)); }
+  } else {
+    let k4 = (slice - slices2) * 4 + quarter;
+    if (k4 * 4 < K) { return transpose(rows_of_a(at.first, k4)); }
+  }
+  return mat4x4f();
+}
+
+fn block_of_b(at: Walks, slice: u32, quarter: u32) -> mat4x4f {
+  let slices2 = (K2 + 15) / 16;
+  if (slice < slices2) {
+    let k4 = slice * 4 + quarter;
+    if (k4 * 4 < K2) { return columns_of_b2(at.second, k4); }
+  } else {
+    let k4 = (slice - slices2) * 4 + quarter;
+    if (k4 * 4 < K) { return columns_of_b(at.first, k4); }
+  }
+  return mat4x4f();
+}
+
+@compute @workgroup_size(LANES)
 fn main(
   @builtin(workgroup_id) group: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let tile_row = group.y * 64;
-  let tile_column = group.x * 64;
-  let block = lane % 16; // which 4 rows (columns) of the tile this invocation loads
-  let slice = lane / 16; // and which 4 of its 16 steps of k
-  let row4 = lane / 8 * 2; // first vec4 of the 8 rows it computes
-  let column4 = lane % 8 * 2;
+  let tile_row = group.y * SIDE;
+  let tile_column = group.x * SIDE;
+  // Which block of either slice this invocation loads, if any: with 64 × 64 each loads two.
+  let loads_a = lane < SIDE;
+  let loads_b = lane >= LANES - SIDE;
+  let block = lane % SIDE4;
+  let quarter = lane / SIDE4 % 4;
+  let at = quarter * SIDE + block;
+  // Where its own 8 rows and 8 columns start, in vec4s.
+  let row4 = lane / (SIDE / 8) * 2;
+  let column4 = lane % (SIDE / 8) * 2;
+  let row = tile_row + row4 * 4;
+  let column = tile_column + column4 * 4;
   var c00 = vec4f(); var c01 = vec4f(); var c10 = vec4f(); var c11 = vec4f();
   var c20 = vec4f(); var c21 = vec4f(); var c30 = vec4f(); var c31 = vec4f();
   var c40 = vec4f(); var c41 = vec4f(); var c50 = vec4f(); var c51 = vec4f();
   var c60 = vec4f(); var c61 = vec4f(); var c70 = vec4f(); var c71 = vec4f();
 
-  // Two products, one loop: the second operand pair first, then the first one.
   part = group.z;
-  let steps2 = (K2 + 15) / 16;
-  let all = steps2 + (K + 15) / 16;
+  let slices2 = (K2 + 15) / 16;
+  let all = slices2 + (K + 15) / 16;
   let share = (all + SPLITS - 1) / SPLITS;
-  let steps = min(all, (group.z + 1) * share);
-  let at_a = walk(tile_row + block * 4, M, K, A_KM);
-  let at_b = walk(tile_column + block * 4, N, K, !B_NK);
-  let at_a2 = walk(tile_row + block * 4, M, K2, false);
-  let at_b2 = walk(tile_column + block * 4, N, K2, !B_NK);
-  for (var i = group.z * share; i < steps; i++) {
-    var rows = mat4x4f();
-    var columns = mat4x4f();
-    if (i < steps2) {
-      let k4 = i * 4 + slice;
-      if (k4 * 4 < K2) {
-        rows = transpose(rows_of_a2(at_a2, k4));
-        columns = columns_of_b2(at_b2, k4);
-      }
-    } else {
-      let k4 = (i - steps2) * 4 + slice;
-      if (k4 * 4 < K) {
-        rows = transpose(rows_of_a(at_a, k4));
-        columns = columns_of_b(at_b, k4);
-      }
+  let first = group.z * share;
+  let end = min(all, first + share);
+  let i = tile_row + block * 4;
+  let j = tile_column + block * 4;
+  let at_a = Walks(walk(i, M, K, A_KM), walk(i, M, K2, false));
+  let at_b = Walks(walk(j, N, K, !B_NK), walk(j, N, K2, !B_NK));
+  var rows = mat4x4f();
+  var columns = mat4x4f();
+  if (loads_a) { rows = block_of_a(at_a, first, quarter); }
+  if (loads_b) { columns = block_of_b(at_b, first, quarter); }
+  for (var slice = first; slice < end; slice++) {
+    workgroupBarrier(); // the last slice has been read
+    if (loads_a) {
+      rows_tile[at] = rows[0];
+      rows_tile[at + SIDE4] = rows[1];
+      rows_tile[at + 2 * SIDE4] = rows[2];
+      rows_tile[at + 3 * SIDE4] = rows[3];
     }
-    workgroupBarrier(); // the last round has been read
-    let at = slice * 4 * ROWS4 + block;
-    rows_tile[at] = rows[0];
-    rows_tile[at + ROWS4] = rows[1];
-    rows_tile[at + 2 * ROWS4] = rows[2];
-    rows_tile[at + 3 * ROWS4] = rows[3];
-    columns_tile[at] = columns[0];
-    columns_tile[at + ROWS4] = columns[1];
-    columns_tile[at + 2 * ROWS4] = columns[2];
-    columns_tile[at + 3 * ROWS4] = columns[3];
+    if (loads_b) {
+      columns_tile[at] = columns[0];
+      columns_tile[at + SIDE4] = columns[1];
+      columns_tile[at + 2 * SIDE4] = columns[2];
+      columns_tile[at + 3 * SIDE4] = columns[3];
+    }
     workgroupBarrier();
+    if (slice + 1 < end) {
+      if (loads_a) { rows = block_of_a(at_a, slice + 1, quarter); }
+      if (loads_b) { columns = block_of_b(at_b, slice + 1, quarter); }
+    }
 
     for (var k = 0u; k < 16; k++) {
-      let a0 = rows_tile[k * ROWS4 + row4];
-      let a1 = rows_tile[k * ROWS4 + row4 + 1];
-      let b0 = columns_tile[k * ROWS4 + column4];
-      let b1 = columns_tile[k * ROWS4 + column4 + 1];
+      let a0 = rows_tile[k * SIDE4 + row4];
+      let a1 = rows_tile[k * SIDE4 + row4 + 1];
+      let b0 = columns_tile[k * SIDE4 + column4];
+      let b1 = columns_tile[k * SIDE4 + column4 + 1];
       c00 = fma(vec4f(a0.x), b0, c00); c01 = fma(vec4f(a0.x), b1, c01);
       c10 = fma(vec4f(a0.y), b0, c10); c11 = fma(vec4f(a0.y), b1, c11);
       c20 = fma(vec4f(a0.z), b0, c20); c21 = fma(vec4f(a0.z), b1, c21);
@@ -78,9 +112,7 @@ fn main(
       c60 = fma(vec4f(a1.z), b0, c60); c61 = fma(vec4f(a1.z), b1, c61);
       c70 = fma(vec4f(a1.w), b0, c70); c71 = fma(vec4f(a1.w), b1, c71);
     }
-    if (i + 1 == steps2) {
-      let row = tile_row + row4 * 4;
-      let column = tile_column + column4 * 4;
+    if (slice + 1 == slices2) {
       c00 = between(c00, row, column); c01 = between(c01, row, column + 4);
       c10 = between(c10, row + 1, column); c11 = between(c11, row + 1, column + 4);
       c20 = between(c20, row + 2, column); c21 = between(c21, row + 2, column + 4);
@@ -92,8 +124,6 @@ fn main(
     }
   }
 
-  let row = tile_row + row4 * 4;
-  let column = tile_column + column4 * 4;
   finish(c00, row, column); finish(c01, row, column + 4);
   finish(c10, row + 1, column); finish(c11, row + 1, column + 4);
   finish(c20, row + 2, column); finish(c21, row + 2, column + 4);

@@ -151,6 +151,11 @@ function placeholder(device: GPUDevice): Tensor {
   return { buffer, offset: 0, shape: [64], dtype: "f32" };
 }
 
+/** Whether the adapter runs 8 lanes as one SIMD vector, as Mesa's CPU adapter does. */
+export function hasEightLanes({ isCpu, subgroupSize }: Gpu): boolean {
+  return isCpu && subgroupSize === 8;
+}
+
 /** Releases the device and everything made on it. */
 export function closeGpu(gpu: Gpu): void {
   gpu.device.destroy();

@@ -6,9 +6,10 @@
  */
 import assert from "node:assert/strict";
 import { attentionVariant } from "../../kernels/attention.ts";
-import { gemmVariant } from "../../kernels/gemm.ts";
-import { closeGpu, type Gpu, openGpu } from "../../kernels/gpu.ts";
-import { runOnce } from "../../kernels/plan.ts";
+import { gemm } from "../../kernels/gemm.ts";
+import { defaultLayout, GEMM_LAYOUTS, type GemmLayout } from "../../kernels/gemm_layout.ts";
+import { closeGpu, createTensor, type Gpu, openGpu } from "../../kernels/gpu.ts";
+import { Plan, runOnce } from "../../kernels/plan.ts";
 import { initialAdapter, LORA_TARGETS } from "../../model/init.ts";
 import { modelConfig } from "../../model/config.ts";
 import { randomBackbone } from "../../model/hash_rule.ts";
@@ -76,6 +77,20 @@ tintTest("Tint refuses what naga lets pass", async (gpu) => {
   await assert.rejects(runOnce(gpu, (plan) => plan.add(run)), /SyntaxError.*uniform control flow/);
 });
 
+for (const layout of Object.keys(GEMM_LAYOUTS) as GemmLayout[]) {
+  tintTest(`Tint compiles a GEMM laid out as ${layout}`, async (gpu) => {
+    const plan = new Plan(gpu);
+    for (const dtype of ["f32", "f16"] as const) {
+      const make = () => createTensor(gpu, [128, 128], dtype);
+      const second = { a: make(), b: make(), scale: 1 };
+      gemm(plan, { form: "nt", a: make(), b: make(), c: make(), second, layout });
+      gemm(plan, { form: "tn", a: make(), b: make(), c: make(), layout });
+    }
+    await plan.ready();
+  });
+}
+
+const STEP = { m: 10, n: 384, k: 384 };
 const steps = ["vits16", "vits16plus"].flatMap((model) =>
   (["f32", "f16"] as const).flatMap((precision) =>
     [0, 0.1].map((dropout) => ({ model, precision, dropout }))
@@ -84,7 +99,7 @@ const steps = ["vits16", "vits16plus"].flatMap((model) =>
 for (const step of steps) {
   const { model, precision, dropout } = step;
   tintTest(`Tint compiles a step of ${model} in ${precision}, dropout ${dropout}`, (gpu) => {
-    assert.equal(gemmVariant(gpu), "tile");
+    assert.match(defaultLayout(gpu, STEP), /^tile/);
     return compileStep(gpu, step);
   });
 }
@@ -94,7 +109,7 @@ for (const step of steps) {
     `Tint compiles a step of ${model} in ${precision}, dropout ${dropout}, with subgroups of 8`,
     (gpu) => {
       const eight = { ...gpu, isCpu: true, subgroupSize: 8 };
-      assert.equal(gemmVariant(eight), "subgroup");
+      assert.match(defaultLayout(eight, STEP), /^subgroup/);
       assert.equal(attentionVariant(eight), "subgroup");
       return compileStep(eight, step);
     },

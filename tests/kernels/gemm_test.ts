@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { type Activation, gemm, type GemmForm, type GemmVariant } from "../../kernels/gemm.ts";
+import { type Activation, gemm, type GemmForm } from "../../kernels/gemm.ts";
+import { defaultLayout, GEMM_LAYOUTS, type GemmLayout } from "../../kernels/gemm_layout.ts";
 import { type CpuGemm, gemmCpu } from "../../kernels/gemm_cpu.ts";
 import { createTensor, type DType, type Gpu, readTensor, uploadTensor } from "../../kernels/gpu.ts";
 import { runOnce } from "../../kernels/plan.ts";
@@ -36,7 +37,7 @@ const tolerance = ({ k, k2 = 0, dtype = "f32" }: Case) => {
   return dtype === "f16" ? { atol: atol + 2 ** -24, rtol: 2 ** -11 } : { atol, rtol: 2 ** -20 };
 };
 
-async function check(gpu: Gpu, test: Case, variant: GemmVariant): Promise<void> {
+async function check(gpu: Gpu, test: Case, layout: GemmLayout): Promise<void> {
   const { form, m, n, k, k2 = 0, rate = 0, dtype = "f32" } = test;
   // f16 operands are made exact, so that the oracle sees what the kernel sees.
   const exact = (values: Float32Array<ArrayBuffer>) =>
@@ -79,7 +80,7 @@ async function check(gpu: Gpu, test: Case, variant: GemmVariant): Promise<void> 
       form,
       c,
       pre,
-      variant,
+      layout,
       accumulate: test.accumulate ?? false,
       scale: test.scale ?? 1,
       workspace: test.splits ? createTensor(gpu, [test.splits, m, n]) : null,
@@ -106,17 +107,17 @@ async function check(gpu: Gpu, test: Case, variant: GemmVariant): Promise<void> 
 const name = (test: Case) =>
   Object.entries(test).map(([key, value]) => value === true ? key : `${key} ${value}`).join(", ");
 
-// Tiles are 32 × 32 and 64 × 64 × 16: below, at and past each edge, one row, odd rows, odd depth.
+// Tiles are 32 or 64 to 128 wide, slices 16 deep: below, at and past each edge, one row, odd rows
+// and depths.
+const sizes = [
+  ...[[1, 4, 4], [31, 28, 20], [32, 32, 16], [33, 36, 36], [64, 64, 64], [65, 68, 12]],
+  ...[[130, 8, 100], [129, 132, 36]],
+] as const;
 const shapes: Case[] = [
-  ...[[1, 4, 4], [31, 28, 20], [32, 32, 16], [33, 36, 36], [64, 64, 64], [65, 68, 12], [
-    130,
-    8,
-    100,
-  ]]
-    .flatMap(([m, n, k]) => [
-      { form: "nt", m, n, k } as Case,
-      { form: "nn", m, n, k } as Case,
-    ]),
+  ...sizes.flatMap(([m, n, k]) => [
+    { form: "nt", m, n, k } as Case,
+    { form: "nn", m, n, k } as Case,
+  ]),
   ...[[4, 4, 1], [32, 32, 3], [36, 28, 65], [64, 68, 64], [128, 8, 29]]
     .map(([m, n, k]) => ({ form: "tn", m, n, k } as Case)),
 ];
@@ -138,19 +139,55 @@ const cases = [
   ...epilogues,
   ...epilogues.map((test) => ({ ...test, dtype: "f16" } as Case)),
 ];
-for (const variant of ["subgroup", "tile"] as const) {
-  gpuTest(`gemm() matches the oracle on ${cases.length} cases, variant ${variant}`, async (gpu) => {
-    if (variant === "subgroup" && gpu.subgroupSize !== 8) return; // made for 8 lanes only
+const layouts = Object.keys(GEMM_LAYOUTS) as GemmLayout[];
+for (const layout of layouts) {
+  gpuTest(`gemm() matches the oracle on ${cases.length} cases, layout ${layout}`, async (gpu) => {
+    if (layout.startsWith("subgroup") && gpu.subgroupSize !== 8) return; // made for 8 lanes only
     for (const test of cases) {
       if (test.dtype === "f16" && !gpu.hasF16) continue;
       try {
-        await check(gpu, test, variant);
+        await check(gpu, test, layout);
       } catch (cause) {
         throw new Error(`${name(test)}: ${(cause as Error).message}`, { cause });
       }
     }
   });
 }
+
+gpuTest("gemm() gives the same bits in every layout of an adapter", async (gpu) => {
+  const [m, n, k] = [133, 140, 200];
+  const operand = (rows: number, columns: number, seed: number) =>
+    uploadTensor(gpu, uniform(rows * columns, seed), [rows, columns]);
+  for (const kind of ["subgroup", "tile"]) {
+    if (kind === "subgroup" && gpu.subgroupSize !== 8) continue;
+    const results: Float32Array[] = [];
+    for (const layout of layouts.filter((name) => name.startsWith(kind))) {
+      const c = createTensor(gpu, [m, n]);
+      const second = { a: operand(m, 12, 3), b: operand(n, 12, 4), scale: SCALE2 };
+      await runOnce(gpu, (plan) =>
+        gemm(plan, {
+          ...{ form: "nt", a: operand(m, k, 1), b: operand(n, k, 2), c, second, layout },
+        }));
+      results.push(await readTensor(gpu, c));
+    }
+    assert(results[0]!.every(Number.isFinite));
+    for (const result of results) assert.deepEqual(result, results[0]);
+  }
+});
+
+Deno.test("defaultLayout() widens the workgroup where that pays", () => {
+  const eight = { isCpu: true, subgroupSize: 8 } as Gpu;
+  const [narrow, wide] = ["subgroup 32x32", "subgroup 32x64"];
+  const layout = (m: number, n: number, k: number) => defaultLayout(eight, { m, n, k });
+  const widths = [32, 36, 64, 68, 96, 100, 384, 416].map((n) => [n, layout(1e4, n, 1e4)]);
+  assert.deepEqual(widths, [
+    ...[[32, narrow], [36, wide], [64, wide], [68, narrow]],
+    ...[[96, narrow], [100, wide], [384, wide], [416, wide]],
+  ]);
+  assert.deepEqual([layout(1000, 100, 999), layout(1000, 100, 1000)], [narrow, wide]);
+  const gpu = { isCpu: false, subgroupSize: 32 } as Gpu;
+  assert.equal(defaultLayout(gpu, { m: 1e4, n: 384, k: 1e4 }), "tile 64x64");
+});
 
 gpuTest("gemm() refuses shapes that do not fit", async (gpu) => {
   const t = (...shape: number[]) => createTensor(gpu, shape);

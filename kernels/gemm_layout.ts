@@ -1,0 +1,37 @@
+import { type Gpu, hasEightLanes } from "./gpu.ts";
+import { subgroupGemm } from "./gemm_subgroup.ts";
+import tile from "./gemm_tile.wgsl" with { type: "text" };
+
+/**
+ * How a GEMM is laid out on the machine: what part of the result a workgroup computes, and how.
+ * `subgroup` is for adapters of 8 SIMD lanes, `tile` for those with workgroup memory.
+ */
+export type GemmLayout = keyof typeof GEMM_LAYOUTS;
+
+/** Code of the layouts, rows and columns of a workgroup, and how many parts K can be cut into. */
+export const GEMM_LAYOUTS = {
+  "subgroup 32x32": { code: subgroupGemm(1), rows: 32, columns: 32, constants: {}, parts: 1 },
+  "subgroup 32x64": { code: subgroupGemm(2), rows: 32, columns: 64, constants: {}, parts: 1 },
+  "tile 64x64": { code: tile, rows: 64, columns: 64, constants: { SIDE: 64 }, parts: 16 },
+  "tile 128x128": { code: tile, rows: 128, columns: 128, constants: { SIDE: 128 }, parts: 16 },
+} as const;
+
+/** Layouts that are worth trying on an adapter. */
+export function layoutsFor(gpu: Gpu): GemmLayout[] {
+  if (hasEightLanes(gpu)) return ["subgroup 32x32", "subgroup 32x64"];
+  // With 128 x 128 a workgroup has 256 invocations and 16 KiB: every WebGPU adapter grants that.
+  return ["tile 64x64", "tile 128x128"];
+}
+
+/** The layout that is taken where none has been measured, for an m × n result of depth k. */
+export function defaultLayout(
+  gpu: Gpu,
+  { m, n, k }: { m: number; n: number; k: number },
+): GemmLayout {
+  if (!hasEightLanes(gpu)) return "tile 64x64";
+  // The wide one takes 0.85 times as long for each column, those past the edge included; but half
+  // a second more to compile, which small products do not pay back in a thousand calls.
+  const wide = 0.85 * 64 * Math.ceil(n / 64);
+  const pays = m * n * k >= 1e8 && wide < 32 * Math.ceil(n / 32);
+  return pays ? "subgroup 32x64" : "subgroup 32x32";
+}
