@@ -3,7 +3,11 @@
  *
  * @module
  */
+import { basename } from "node:path";
 import { parseArgs } from "node:util";
+
+/** What a command's name is typed after. */
+export const PROGRAM: string = Deno.build.standalone ? basename(Deno.execPath()) : "deno task";
 
 /** A command line that cannot be understood: exit code 2. */
 export class UsageError extends Error {

@@ -21,6 +21,7 @@ const COMMANDS: ReadonlyMap<string, Load> = new Map<string, Load>([
   ["export", () => import("./export.ts")],
   ["weights", () => import("./weights.ts")],
   ["doctor", () => import("./doctor.ts")],
+  ["demo", () => import("./demo.ts")],
 ]);
 
 /**

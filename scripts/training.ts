@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { basename } from "node:path";
 import type { AugmentSettings } from "../data/augment_settings.ts";
 import { createPairLoader, type PairLoader } from "../data/loader.ts";
 import type { Entry, Pair } from "../data/pairs.ts";
@@ -16,7 +15,7 @@ import type { Embedder } from "../model/embedder.ts";
 import { writeFileAtomic } from "../model/files.ts";
 import { type Schedule, scheduleFactor } from "../model/schedule.ts";
 import type { Trainer } from "../model/trainer.ts";
-import { Exit } from "./cli.ts";
+import { Exit, PROGRAM } from "./cli.ts";
 import { evaluateWith } from "./evaluation.ts";
 import { writeRunReport } from "./report.ts";
 import type { RunFolder } from "./run_folder.ts";
@@ -226,7 +225,6 @@ async function evaluateRun(
 /** What a stopped run can go on from, and how. */
 function whatIsSaved({ folder: { path } }: Run, { savedStep }: Saver): string {
   if (savedStep === null) return "nothing is saved yet";
-  const program = Deno.build.standalone ? basename(Deno.execPath()) : "deno task";
   const quoted = /\s/.test(path) ? `"${path}"` : path;
-  return `saved after ${savedStep} steps, go on with: ${program} train --resume ${quoted}`;
+  return `saved after ${savedStep} steps, go on with: ${PROGRAM} train --resume ${quoted}`;
 }

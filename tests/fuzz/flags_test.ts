@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { type FlagSpec, HelpRequest, parseFlags } from "../../scripts/cli.ts";
 import { FLAGS as compile } from "../../scripts/compile.ts";
+import { FLAGS as demo } from "../../scripts/demo.ts";
 import { FLAGS as doctor } from "../../scripts/doctor.ts";
 import { FLAGS as embed } from "../../scripts/embed.ts";
 import { FLAGS as evaluate } from "../../scripts/eval.ts";
@@ -15,6 +16,7 @@ type Values = Record<string, unknown>;
 
 const COMMANDS: Record<string, Specs> = {
   compile,
+  demo,
   doctor,
   embed,
   eval: evaluate,
