@@ -6,6 +6,7 @@
 import { loadPictures } from "./data/loader.ts";
 import { closeGpu, type Gpu, openGpu } from "./kernels/gpu.ts";
 import type { PoolMode } from "./kernels/pool.ts";
+import { startTuning, type Tuning } from "./kernels/tune.ts";
 import { type Adapter, checkAdapter, readAdapter } from "./model/adapter.ts";
 import { modelConfig } from "./model/config.ts";
 import { createEmbedder, type Embedder } from "./model/embedder.ts";
@@ -34,6 +35,8 @@ export interface LoadOptions {
   images?: number;
   /** Decoding threads, default 0: the calling one. */
   numWorkers?: number;
+  /** What is known about the adapter's fastest kernels, and whether to find out more. */
+  tuning?: Tuning;
 }
 
 /** A GPU with a model on it. Declare it with `using`, or close it. */
@@ -80,6 +83,7 @@ export async function loadEmbedder(options: LoadOptions): Promise<PictureEmbedde
   checkAdapter(adapter, backbone.config);
   const gpu = await openGpu();
   const close = () => closeGpu(gpu);
+  if (options.tuning) startTuning(gpu, options.tuning);
   try {
     const trainables = new Trainables(gpu, adapter, { training: false });
     const network = uploadNetwork(gpu, backbone, { adapter, trainables }, {

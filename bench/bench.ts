@@ -7,8 +7,10 @@
  */
 import { closeGpu, type Gpu, openGpu } from "../kernels/gpu.ts";
 import { modelConfig } from "../model/config.ts";
+import { startTuning, type TuneLevel } from "../kernels/tune.ts";
 import type { Precision } from "../model/network.ts";
 import { parseFlags, runScript, UsageError } from "../scripts/cli.ts";
+import { keepLayouts, readLayouts, TUNE_FLAGS } from "../scripts/layouts.ts";
 import { benchCost } from "./cost_bench.ts";
 import { benchKernels } from "./kernels_bench.ts";
 import { benchMemory } from "./memory_bench.ts";
@@ -31,6 +33,7 @@ const FLAGS = {
     help: "whose WebGPU; dawn is fetched from npm",
   },
   img_size: { type: "integer", unit: "px", default: 256, min: 16, help: "input of a step" },
+  ...TUNE_FLAGS,
   precision: {
     type: "string",
     choices: ["f32", "f16"],
@@ -118,7 +121,15 @@ async function main(args: string[]): Promise<void> {
       throw new Error(`Cannot measure ${gpu.name}: it has no timestamp-query`);
     }
     const report = new Report(gpu);
+    const level = flags.tune as TuneLevel;
+    const answers = await readLayouts(level);
+    startTuning(gpu, { level, answers });
     for (const run of runs) await run(gpu, report, flags);
+    if (answers.size > 0) {
+      const row = report.table("layouts", ["kernel", "fastest"]);
+      for (const entry of answers) row(entry);
+    }
+    await keepLayouts(answers);
     if (flags.json !== null) await report.save(flags.json);
   } finally {
     closeGpu(gpu);

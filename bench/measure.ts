@@ -5,6 +5,7 @@
  */
 import type { Gpu } from "../kernels/gpu.ts";
 import { Plan, type ProfileRow } from "../kernels/plan.ts";
+import { tune } from "../kernels/tune.ts";
 import { Progress } from "../scripts/progress.ts";
 import { relativeL2 } from "../tests/testing.ts";
 
@@ -103,6 +104,7 @@ async function prepareCase(gpu: Gpu, test: KernelCase): Promise<() => Promise<Ke
   const planOf = async (calls: number) => {
     const plan = new Plan(gpu);
     for (let call = 0; call < calls; call++) test.record(plan);
+    await tune(gpu);
     await plan.ready();
     return plan;
   };

@@ -1,9 +1,10 @@
-import { type Gpu, hasEightLanes, sizeOf, type Tensor, viewTensor } from "./gpu.ts";
-import { defaultLayout, GEMM_LAYOUTS, type GemmLayout } from "./gemm_layout.ts";
+import { createTensor, type Gpu, hasEightLanes, sizeOf, type Tensor, viewTensor } from "./gpu.ts";
+import { defaultLayout, GEMM_LAYOUTS, type GemmLayout, layoutsFor } from "./gemm_layout.ts";
 import { grid1d } from "./grid.ts";
 import type { Plan } from "./plan.ts";
 import gelu from "./gelu.wgsl" with { type: "text" };
 import type { Dropout } from "./sites.ts";
+import { recordTuned } from "./tune.ts";
 import random from "./random.wgsl" with { type: "text" };
 import operands from "./gemm.wgsl" with { type: "text" };
 import epilogue from "./gemm_epilogue.wgsl" with { type: "text" };
@@ -47,7 +48,7 @@ export interface GemmInput {
   workspace?: Tensor | null;
   /** Row of the profile, default `gemm`. */
   label?: string;
-  /** By default the one made for the adapter; all of them give the same sums, bit for bit. */
+  /** By default the fastest that is known, else the one made for the adapter. */
   layout?: GemmLayout;
 }
 
@@ -55,6 +56,7 @@ export interface GemmInput {
 const BUSY = 256;
 const SPLIT_TILE = 64 * 64; // elements of the result that a workgroup is reckoned to compute
 const SPLIT_DEPTH = 64; // of a part of K at least: four slices of a tile
+const MOST_SCRATCH = 2 ** 24; // elements that a trial may allocate
 const ACTS = { gelu: 1, relu: 2 };
 
 /** Elements of a workspace that never limits the split, 0 on adapters where nothing is split. */
@@ -84,19 +86,41 @@ function splitsOf({ form, workspace }: GemmInput, { m, n, k }: Sizes, most: numb
  * @see LoRA as a longer K: Hu et al. 2021, arXiv:2106.09685, section 4.1
  */
 export function gemm(plan: Plan, input: GemmInput): void {
-  const { form, a, b, c, second, bias, act, pre, actGrad, residual, label = "gemm" } = input;
+  const { form, a, b, c, second, layout, label = "gemm" } = input;
+  const { gpu } = plan;
   const [m, n] = matrix(c);
   const k = a ? depth(a, form) : 0;
   const k2 = second ? depth(second.a, form) : 0;
-  const extra = residual?.x ?? actGrad?.pre;
-  const problem = mismatch(input, { m, n, k, k2 });
+  const sizes = { m, n, k, k2 };
+  const problem = mismatch(input, sizes);
   if (problem) throw new RangeError(`Cannot compute ${label} (${form}): ${problem}`);
 
-  const { gpu } = plan;
-  const layout = GEMM_LAYOUTS[input.layout ?? defaultLayout(gpu, { m, n, k: k + k2 })];
-  const { code, rows, columns } = layout;
-  const splits = splitsOf(input, { m, n, k, k2 }, layout.parts);
+  const fallback = layout ?? defaultLayout(gpu, { m, n, k: k + k2 });
+  const types = [a, b, second?.a, second?.b, c].map((tensor) => tensor?.dtype ?? "");
+  // Sums of a run live on in what a kernel adds to: a trial must not touch them.
+  const isTried = layout === undefined && !(input.accumulate && m * n > MOST_SCRATCH);
+  recordTuned(plan, {
+    key: `gemm ${form} ${m}x${n}x${k}+${k2} ${types.join()}`,
+    layouts: isTried ? layoutsFor(gpu) : [fallback],
+    fallback,
+    flops: 2 * m * n * (k + k2),
+    record: (layout) => record(plan, input, { ...sizes, layout }),
+    rehearse(trial, layout) {
+      const scratch = input.accumulate ? [createTensor(gpu, c.shape, c.dtype)] : [];
+      record(trial, { ...input, c: scratch[0] ?? c }, { ...sizes, layout });
+      return scratch;
+    },
+  });
+}
 
+/** Records a GEMM in one layout. */
+function record(plan: Plan, input: GemmInput, choice: Sizes & { layout: GemmLayout }): void {
+  const { form, a, b, c, second, bias, act, pre, actGrad, residual, label = "gemm" } = input;
+  const { m, n, k, k2 } = choice;
+  const { gpu } = plan;
+  const { code, rows, columns, constants, parts: most } = GEMM_LAYOUTS[choice.layout];
+  const splits = splitsOf(input, choice, most);
+  const extra = residual?.x ?? actGrad?.pre;
   const { none, noneWritten } = gpu;
   const ends = {
     M: m,
@@ -119,7 +143,7 @@ export function gemm(plan: Plan, input: GemmInput): void {
     SCALE2: second?.scale ?? 1,
     RATE: second?.dropout?.rate ?? 0,
     SPLITS: splits,
-    ...layout.constants,
+    ...constants,
   };
   const inputs = [a, b, second?.a, second?.b, second?.dropout?.site].map((t) => t ?? none);
   const types = {

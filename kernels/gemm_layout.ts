@@ -6,15 +6,26 @@ import tile from "./gemm_tile.wgsl" with { type: "text" };
  * How a GEMM is laid out on the machine: what part of the result a workgroup computes, and how.
  * `subgroup` is for adapters of 8 SIMD lanes, `tile` for those with workgroup memory.
  */
-export type GemmLayout = keyof typeof GEMM_LAYOUTS;
+export type GemmLayout = "subgroup 32x32" | "subgroup 32x64" | "tile 64x64" | "tile 128x128";
 
-/** Code of the layouts, rows and columns of a workgroup, and how many parts K can be cut into. */
-export const GEMM_LAYOUTS = {
+/** What a layout is made of. */
+export interface GemmCode {
+  code: string;
+  /** Of the result, for a workgroup. */
+  rows: number;
+  columns: number;
+  constants: Readonly<Record<string, number>>;
+  /** How many parts K can be cut into. */
+  parts: number;
+}
+
+/** Every layout. */
+export const GEMM_LAYOUTS: Readonly<Record<GemmLayout, GemmCode>> = {
   "subgroup 32x32": { code: subgroupGemm(1), rows: 32, columns: 32, constants: {}, parts: 1 },
   "subgroup 32x64": { code: subgroupGemm(2), rows: 32, columns: 64, constants: {}, parts: 1 },
   "tile 64x64": { code: tile, rows: 64, columns: 64, constants: { SIDE: 64 }, parts: 16 },
   "tile 128x128": { code: tile, rows: 128, columns: 128, constants: { SIDE: 128 }, parts: 16 },
-} as const;
+};
 
 /** Layouts that are worth trying on an adapter. */
 export function layoutsFor(gpu: Gpu): GemmLayout[] {

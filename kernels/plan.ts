@@ -86,10 +86,13 @@ export function wgslOf({ label, code, include = [], types = {} }: KernelRun, hos
   return (usesF16 ? "enable f16;\n" : "") + (usesSubgroups ? "enable subgroups;\n" : "") + body;
 }
 
+type Command = Dispatch | Copy;
+
 /** Kernels over fixed tensors, in order. */
 export class Plan {
   readonly #gpu: Gpu;
-  readonly #commands: (Dispatch | Copy)[] = [];
+  readonly #parts: Command[][] = [[]];
+  #open = this.#parts[0]!;
   readonly #checks: { label: string; error: Promise<GPUError | null> }[] = [];
 
   constructor(gpu: Gpu) {
@@ -120,7 +123,7 @@ export class Plan {
       const pipeline = this.#pipeline(run);
       const bindGroup = this.#bindGroup(pipeline, tensors);
       const { flops = 0, bytes = this.#bytesOf(tensors) } = run;
-      this.#commands.push({ label, pipeline, bindGroup, groups, flops, bytes });
+      this.#open.push({ label, pipeline, bindGroup, groups, flops, bytes });
     } finally { // a scope left open would swallow every later error
       this.#checks.push({ label, error: device.popErrorScope() });
     }
@@ -173,7 +176,7 @@ export class Plan {
           `to ${toStart} of (${to.shape}) ${to.dtype}`,
       );
     }
-    this.#commands.push(command);
+    this.#open.push(command);
   }
 
   #pipeline(run: KernelRun): GPUComputePipeline {
@@ -197,6 +200,31 @@ export class Plan {
   }
 
   /**
+   * Records a part that can be recorded anew.
+   *
+   * @param record Adds kernels to this plan; it must not open a part itself.
+   * @returns Runs `record` again: what it adds takes the place of what it added before.
+   */
+  part(record: () => void): () => void {
+    const part: Command[] = [];
+    const rest: Command[] = [];
+    this.#parts.push(part, rest);
+    const fill = () => {
+      const open = this.#open;
+      part.length = 0;
+      this.#open = part;
+      try {
+        record();
+      } finally {
+        this.#open = open;
+      }
+    };
+    fill();
+    this.#open = rest;
+    return fill;
+  }
+
+  /**
    * Waits until every kernel is known to be good.
    *
    * @throws {SyntaxError} If a kernel does not compile or a binding does not fit.
@@ -211,7 +239,7 @@ export class Plan {
   /** Encodes all kernels and copies. */
   encode(encoder: GPUCommandEncoder): void {
     let pass: GPUComputePassEncoder | null = null;
-    for (const command of this.#commands) {
+    for (const command of this.#parts.flat()) {
       if ("pipeline" in command) {
         dispatch(pass ??= encoder.beginComputePass(), command);
       } else {
@@ -232,7 +260,7 @@ export class Plan {
   async profile(): Promise<ProfileRow[]> {
     const { device, hasTimestamps } = this.#gpu;
     if (!hasTimestamps) throw new Error("Cannot profile: the adapter has no timestamp-query");
-    const commands = this.#commands;
+    const commands = this.#parts.flat();
     const times = new Float64Array(commands.length);
     const slots = 1024; // commands a query set; WebGPU allows 4096 timestamps
     for (let start = 0; start < times.length; start += slots) {

@@ -1,5 +1,6 @@
 import { type Gpu, readTensor, sizeOf, type Tensor, writeTensor } from "../kernels/gpu.ts";
 import { Plan, type ProfileRow, runPlans } from "../kernels/plan.ts";
+import { tune } from "../kernels/tune.ts";
 import type { PoolMode } from "../kernels/pool.ts";
 import type { Head as HeadWeights } from "./adapter.ts";
 import { Encoder } from "./encoder.ts";
@@ -43,8 +44,9 @@ export class Embedder {
     this.#head.recordForward(this.#embed);
   }
 
-  /** Waits until all kernels are compiled. */
+  /** Waits until all kernels are compiled, and tuned where that is asked for. */
   async ready(): Promise<void> {
+    await tune(this.#gpu);
     await this.#merge.ready();
     await this.#embed.ready();
   }

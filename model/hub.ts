@@ -11,7 +11,7 @@ import { type ViTConfig, weightRepositories } from "./config.ts";
 
 const FILE = "model.safetensors";
 
-/** Environment variables that {@linkcode hubCache} reads, the first that is set decides. */
+/** Environment variables that {@linkcode hubCache} reads. */
 export const CACHE_VARIABLES: readonly string[] = [
   "HF_HUB_CACHE",
   "HF_HOME",
@@ -20,16 +20,18 @@ export const CACHE_VARIABLES: readonly string[] = [
   "USERPROFILE",
 ];
 
+type Variables = (name: string) => string | undefined;
+
+/** Folder of the user's caches. */
+export function userCache(variable: Variables = (name) => Deno.env.get(name)): string {
+  const home = variable("HOME") ?? variable("USERPROFILE") ?? ".";
+  return variable("XDG_CACHE_HOME") ?? join(home, ".cache");
+}
+
 /** Folder of Hugging Face's cache. */
-export function hubCache(
-  variable: (name: string) => string | undefined = (name) => Deno.env.get(name),
-): string {
-  const [cache, huggingFace, caches, home, profile] = CACHE_VARIABLES.map(variable);
-  return cache ??
-    join(
-      huggingFace ?? join(caches ?? join(home ?? profile ?? ".", ".cache"), "huggingface"),
-      "hub",
-    );
+export function hubCache(variable: Variables = (name) => Deno.env.get(name)): string {
+  const huggingFace = variable("HF_HOME") ?? join(userCache(variable), "huggingface");
+  return variable("HF_HUB_CACHE") ?? join(huggingFace, "hub");
 }
 
 /**

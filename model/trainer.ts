@@ -16,6 +16,7 @@ import {
 } from "../kernels/gpu.ts";
 import { infoNce } from "../kernels/info_nce.ts";
 import { Plan, type ProfileRow, runPlans } from "../kernels/plan.ts";
+import { tune } from "../kernels/tune.ts";
 import type { PoolMode } from "../kernels/pool.ts";
 import { Ring } from "../kernels/ring.ts";
 import { Sites } from "../kernels/sites.ts";
@@ -235,8 +236,9 @@ export class Trainer {
     return this.#encoder;
   }
 
-  /** Waits until all kernels are compiled. */
+  /** Waits until all kernels are compiled, and tuned where that is asked for. */
   async ready(): Promise<void> {
+    await tune(this.#gpu);
     await this.#gradients.ready();
     await this.#update.ready();
   }

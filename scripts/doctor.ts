@@ -17,6 +17,7 @@ import { cachedBackbone, hubCache } from "../model/hub.ts";
 import { parseFlags, runScript } from "./cli.ts";
 import { examineGpu } from "./doctor_gpu.ts";
 import { bytes, check, type Finding, findingLine } from "./finding.ts";
+import { layoutsFile } from "./layouts.ts";
 
 const COMMAND = { name: "doctor", summary: "examines this machine and says what to do" };
 
@@ -100,7 +101,8 @@ async function cache(): Promise<Finding> {
   let there = path;
   while (!existsSync(there) && dirname(there) !== there) there = dirname(there);
   const free = bytes(await freeBytes(there));
-  const found = `${path}${there === path ? "" : ", which will be made"}, ${free} free`;
+  const found = `${path}${there === path ? "" : ", which will be made"}, ${free} free; ` +
+    `tuned kernels: ${layoutsFile()}`;
   return { name: "cache", state: "ok", found };
 }
 

@@ -15,6 +15,7 @@ import { parseFlags, runScript, UsageError } from "./cli.ts";
 import { embedPictures, embedProtocol, picturesOf, protocolOf } from "./evaluation.ts";
 import { checkImgSize, DATA_FLAGS, MODEL_FLAGS, readEntries } from "./flags.ts";
 import { loadForFlags } from "./inference.ts";
+import { layoutsFile } from "./layouts.ts";
 import { folderOf, keepOnly, keepReading, modelFiles, rootsOf } from "./permissions.ts";
 
 /** Flags of the command. */
@@ -39,7 +40,10 @@ export async function main(args: string[]): Promise<void> {
     throw new UsageError("Cannot run embed: give either --test_pairs_meta_file or --pictures");
   }
   checkImgSize(flags.img_size, "embed");
-  await keepOnly({ write: [folderOf(flags.output)], pictures: true });
+  await keepOnly({
+    write: [folderOf(flags.output), folderOf(layoutsFile())],
+    pictures: true,
+  });
   const reading = { imgSize: flags.img_size, numWorkers: flags.num_workers };
   const source = { dataRoot: flags.data_root, allowOutsideRoot: flags.allow_outside_root };
   const protocol = file === null ? null : protocolOf(await readEntries(file, source), flags);

@@ -18,6 +18,7 @@ import { type Evaluated, evaluateWith, picturesOf, protocolOf } from "./evaluati
 import { checkImgSize, DATA_FLAGS, MODEL_FLAGS, readEntries } from "./flags.ts";
 import { evaluateUniversity, UNIVERSITY_FLAGS } from "./eval_university.ts";
 import { loadForFlags } from "./inference.ts";
+import { layoutsFile } from "./layouts.ts";
 import { folderOf, keepOnly, keepReading, modelFiles, rootsOf } from "./permissions.ts";
 
 /** Flags of the command. */
@@ -59,7 +60,7 @@ export async function main(args: string[]): Promise<void> {
   checkImgSize(flags.img_size, "eval");
   await keepOnly({
     write: [
-      ...[flags.json, flags.report, flags.answer].map(folderOf),
+      ...[flags.json, flags.report, flags.answer, layoutsFile()].map(folderOf),
       flags.rank_image === null ? null : ".",
     ],
     pictures: true,

@@ -12,6 +12,7 @@ import { backbonePath } from "../model/hub.ts";
 import { bestPrecision, type Precision } from "../model/network.ts";
 import { type Backbone, loadBackbone } from "../model/weights.ts";
 import { UsageError } from "./cli.ts";
+import { TUNE_FLAGS } from "./layouts.ts";
 
 /** Which backbone, and how images enter it. */
 export const MODEL_FLAGS = {
@@ -45,6 +46,7 @@ export const MODEL_FLAGS = {
     help: "storage of weights and activations; auto is f16 where a GPU has it",
   },
   num_workers: { type: "integer", default: 8, min: 0, max: 256, help: "decoding threads" },
+  ...TUNE_FLAGS,
 } as const;
 
 /** Where pictures are, and which count as right. */

@@ -1,7 +1,9 @@
 import type { PoolMode } from "../kernels/pool.ts";
 import { loadEmbedder, type PictureEmbedder } from "../load_embedder.ts";
+import type { TuneLevel } from "../kernels/tune.ts";
 import type { Precision } from "../model/network.ts";
 import { readBackbone } from "./flags.ts";
+import { keepLayouts, readLayouts } from "./layouts.ts";
 
 /** What the flags say about the model. */
 export interface InferenceFlags {
@@ -13,6 +15,7 @@ export interface InferenceFlags {
   img_size: number;
   global_pool: string;
   precision: string;
+  tune: string;
 }
 
 /**
@@ -21,11 +24,16 @@ export interface InferenceFlags {
  * @throws {Error} If a file is missing or damaged, or adapter and backbone do not fit.
  */
 export async function loadForFlags(flags: InferenceFlags): Promise<PictureEmbedder> {
-  return await loadEmbedder({
+  const level = flags.tune as TuneLevel;
+  const answers = await readLayouts(level);
+  const loaded = await loadEmbedder({
+    tuning: { level, answers },
     ...(flags.adapter !== null && { adapter: flags.adapter }),
     weights: await readBackbone(flags),
     imgSize: flags.img_size,
     pool: flags.global_pool as PoolMode,
     ...(flags.precision !== "auto" && { precision: flags.precision as Precision }),
   });
+  await keepLayouts(answers);
+  return loaded;
 }

@@ -9,13 +9,15 @@
 import { type PairMode, pairsOf } from "../data/pairs.ts";
 import { previewSheet } from "../data/preview.ts";
 import { closeGpu, openGpu } from "../kernels/gpu.ts";
+import { startTuning, type TuneLevel } from "../kernels/tune.ts";
 import { type Checkpoint, recoverCheckpoint } from "../model/checkpoint.ts";
 import { writeFileAtomic } from "../model/files.ts";
 import { initialAdapter } from "../model/init.ts";
 import { parseFlags, runScript } from "./cli.ts";
 import { picturesOf, protocolOf } from "./evaluation.ts";
 import { readBackbone, readEntries } from "./flags.ts";
-import { keepOnly, keepReading, rootsOf } from "./permissions.ts";
+import { keepLayouts, layoutsFile, readLayouts } from "./layouts.ts";
+import { folderOf, keepOnly, keepReading, rootsOf } from "./permissions.ts";
 import { prepareTraining } from "./prepare.ts";
 import { createRunFolder, findRun, RunFolder } from "./run_folder.ts";
 import {
@@ -42,7 +44,10 @@ export async function main(args: string[]): Promise<void> {
 
 async function train(flags: TrainFlags, resumed: Resumed | null): Promise<void> {
   checkTrainFlags(flags);
-  await keepOnly({ write: [resumed?.folder.path ?? flags.model_path], pictures: true });
+  await keepOnly({
+    write: [resumed?.folder.path ?? flags.model_path, folderOf(layoutsFile())],
+    pictures: true,
+  });
   const reading = { dataRoot: flags.data_root, allowOutsideRoot: flags.allow_outside_root };
   const entries = await readEntries(flags.train_pairs_meta_file, reading);
   const pairs = pairsOf(entries, flags.train_mode as PairMode);
@@ -57,7 +62,10 @@ async function train(flags: TrainFlags, resumed: Resumed | null): Promise<void> 
   ];
   keepReading(rootsOf(pictures, flags.allow_outside_root));
 
+  const level = flags.tune as TuneLevel;
+  const answers = await readLayouts(level);
   const gpu = await openGpu();
+  startTuning(gpu, { level, answers });
   try {
     const adapter = resumed?.checkpoint.adapter ?? initialAdapter(config, {
       rank: flags.lora_r,
@@ -73,6 +81,7 @@ async function train(flags: TrainFlags, resumed: Resumed | null): Promise<void> 
       adapter,
       evaluates: protocol !== null,
     });
+    await keepLayouts(answers);
     const { network, trainables } = trainer;
     if (resumed) trainer.writeState(resumed.checkpoint.optimiser);
 

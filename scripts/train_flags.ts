@@ -144,6 +144,7 @@ const FREE: readonly (keyof TrainFlags)[] = [
   "weights",
   "micro_batch",
   "preview",
+  "tune",
 ];
 
 /**
@@ -167,10 +168,14 @@ export function withStored(stored: Record<string, unknown>): typeof TRAIN_FLAGS 
  * @throws {UsageError} If a flag that changes the losses differs.
  */
 export function checkSame(flags: TrainFlags, stored: Record<string, unknown>): void {
-  for (const name of Object.keys(TRAIN_FLAGS) as (keyof TrainFlags)[]) {
-    if (FREE.includes(name) || flags[name] === stored[name]) continue;
+  for (const [name, spec] of Object.entries<FlagSpec>(TRAIN_FLAGS)) {
+    // A run of a version without the flag did what is the default today.
+    const usual = "default" in spec ? spec.default : spec.type === "boolean" ? false : null;
+    const before = name in stored ? stored[name] : usual;
+    const now = flags[name as keyof TrainFlags];
+    if (FREE.includes(name as keyof TrainFlags) || now === before) continue;
     throw new UsageError(
-      `Cannot resume with --${name} ${flags[name]}: the run was started with ${stored[name]}`,
+      `Cannot resume with --${name} ${now}: the run was started with ${before}`,
     );
   }
 }

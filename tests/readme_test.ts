@@ -24,7 +24,7 @@ function runnableBlocks(readme: string): Block[] {
     /<!-- runnable -->\n```sh\n(.*?)```\n(.*?)(?=\n```sh\n|\n<!-- runnable -->|\n## )/gs;
   return [...readme.matchAll(pattern)].map(([, commands, rest]) => ({
     commands: commands!,
-    output: /\n```\n(.*?)\n```/s.exec(rest!)?.[1]!.split("\n") ?? [],
+    output: (/\n```\n(.*?)\n```/s.exec(rest!)?.[1] ?? "").split("\n").filter((line) => line !== ""),
   }));
 }
 

@@ -37,6 +37,7 @@ Deno.test("TRAIN_FLAGS have the defaults of the recipe", () => {
     global_pool: "avg",
     precision: "auto",
     num_workers: 8,
+    tune: "quick",
     lora_r: 128,
     lora_alpha: 256,
     lora_dropout: 0.1,
@@ -169,7 +170,7 @@ Deno.test("withStored() makes an earlier run's flags the defaults", () => {
 
 Deno.test("checkSame() refuses every flag that changes the losses, and no other", () => {
   const free = ["num_workers", "save_every", "resume", "model_path", "weights", "micro_batch"];
-  free.push("preview");
+  free.push("preview", "tune");
   const before = stored("--max_steps", "7");
   for (const name of Object.keys(TRAIN_FLAGS)) {
     const flags = { ...parse("--max_steps", "7"), [name]: "new" };
@@ -183,6 +184,16 @@ Deno.test("checkSame() refuses every flag that changes the losses, and no other"
       );
     }
   }
+});
+
+Deno.test("checkSame() takes what an earlier version did not store as its default", () => {
+  const { rotate: _, scheduler: __, ...before } = stored();
+  checkSame(parse(), before);
+  assert.throws(
+    () => checkSame(parse("--rotate"), before),
+    new UsageError("Cannot resume with --rotate true: the run was started with false"),
+  );
+  assert.throws(() => checkSame(parse("--scheduler", "constant"), before), /started with cosine/);
 });
 
 Deno.test("augmentSettings() joins defaults, file and flags", async () => {

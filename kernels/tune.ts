@@ -1,0 +1,126 @@
+/**
+ * Autotune: where a kernel can be laid out in more than one way, times them on this adapter and
+ * takes the fastest. All layouts of a kernel give the same bits, so tuning changes no result.
+ *
+ * @module
+ */
+import { destroyTensor, type Gpu, type Tensor } from "./gpu.ts";
+import { Plan } from "./plan.ts";
+
+/**
+ * Not at all; kernels that matter, on GPUs; all kernels. Layouts on CPU adapters were measured
+ * when they were written: only `full` tries them again.
+ */
+export type TuneLevel = "off" | "quick" | "full";
+
+/** A kernel that can be laid out in more than one way. */
+export interface TunedKernel<Layout extends string> {
+  /** What its speed depends on: operation, shapes, types. */
+  key: string;
+  layouts: readonly Layout[];
+  /** The layout to take when none is known to be faster. */
+  fallback: Layout;
+  flops: number;
+  record(layout: Layout): void;
+  /**
+   * Records it for a trial, which must leave no tensor changed that is not written anew before it
+   * is read.
+   *
+   * @returns Tensors to free after the trial.
+   */
+  rehearse(plan: Plan, layout: Layout): Tensor[];
+}
+
+interface Question {
+  kernel: TunedKernel<string>;
+  /** Records it anew, in every plan that has it. */
+  again: { plan: Plan; record: () => void }[];
+}
+
+/** How much to find out, and what is known. */
+export interface Tuning {
+  level: TuneLevel;
+  /** The fastest layouts, by adapter and kernel; new ones are added. */
+  answers: Map<string, string>;
+}
+
+interface OpenTuning extends Tuning {
+  questions: Map<string, Question>;
+}
+
+/** Kernels below this do not matter: 0.1 ms on a GPU of 10 TFLOP/s. */
+const QUICK_FLOPS = 1e9;
+/** Timed runs of a layout, after the first. */
+const RUNS = { off: 0, quick: 2, full: 7 };
+
+const tunings = new WeakMap<Gpu, OpenTuning>();
+
+/** From now on, kernels of this device are tuned when {@linkcode tune} is called. */
+export function startTuning(gpu: Gpu, { level, answers }: Tuning): void {
+  if (level === "off" || level === "quick" && gpu.isCpu || !gpu.hasTimestamps) tunings.delete(gpu);
+  else tunings.set(gpu, { level, answers, questions: new Map() });
+}
+
+/** Records a kernel in the layout that is known to be fastest, or asks which it is. */
+export function recordTuned<Layout extends string>(plan: Plan, kernel: TunedKernel<Layout>): void {
+  const { layouts, fallback, flops } = kernel;
+  const key = `${plan.gpu.name}, ${plan.gpu.host}: ${kernel.key}`;
+  const tuning = tunings.get(plan.gpu);
+  const known = () => layouts.find((layout) => layout === tuning?.answers.get(key));
+  const matters = layouts.length > 1 && (tuning?.level === "full" || flops >= QUICK_FLOPS);
+  if (!tuning || !matters || (known() && !tuning.questions.has(key))) {
+    kernel.record(known() ?? fallback);
+    return;
+  }
+  const again = plan.part(() => kernel.record(known() ?? fallback));
+  const question = tuning.questions.get(key) ?? { kernel, again: [] };
+  question.again.push({ plan, record: again });
+  tuning.questions.set(key, question as Question);
+}
+
+/**
+ * Times the layouts of all kernels that have asked, and records each anew in its fastest. Their
+ * results must not be in use: call it before the first run of a plan.
+ *
+ * @returns Kernels that were timed.
+ * @throws {SyntaxError} If a layout does not compile.
+ */
+export async function tune(gpu: Gpu): Promise<number> {
+  const tuning = tunings.get(gpu);
+  if (!tuning) return 0;
+  const { level, answers, questions } = tuning;
+  for (const [key, { kernel, again }] of questions) {
+    answers.set(key, await fastest(gpu, kernel, RUNS[level]));
+    for (const { record } of again) record();
+    for (const { plan } of again) await plan.ready();
+  }
+  const count = questions.size;
+  questions.clear();
+  return count;
+}
+
+async function fastest(gpu: Gpu, kernel: TunedKernel<string>, runs: number): Promise<string> {
+  const plans: Plan[] = [];
+  const scratch: Tensor[] = [];
+  const best = kernel.layouts.map(() => Infinity);
+  try {
+    for (const layout of kernel.layouts) {
+      const plan = new Plan(gpu);
+      scratch.push(...kernel.rehearse(plan, layout));
+      await plan.ready();
+      await timeOf(plan); // compiles and warms
+      plans.push(plan);
+    }
+    // In turns, so that a slow spell of the machine meets all of them.
+    for (let run = 0; run < runs; run++) {
+      for (const [i, plan] of plans.entries()) best[i] = Math.min(best[i]!, await timeOf(plan));
+    }
+  } finally {
+    for (const tensor of scratch) destroyTensor(gpu, tensor);
+  }
+  return kernel.layouts[best.indexOf(Math.min(...best))]!;
+}
+
+async function timeOf(plan: Plan): Promise<number> {
+  return (await plan.profile()).reduce((sum, { ms }) => sum + ms, 0);
+}

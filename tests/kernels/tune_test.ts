@@ -1,0 +1,131 @@
+import assert from "node:assert/strict";
+import { gemm } from "../../kernels/gemm.ts";
+import {
+  createTensor,
+  type Gpu,
+  readTensor,
+  uploadTensor,
+  writeTensor,
+} from "../../kernels/gpu.ts";
+import { Plan, runPlans } from "../../kernels/plan.ts";
+import { recordTuned, startTuning, tune, type TunedKernel } from "../../kernels/tune.ts";
+import { gpuTest, uniform } from "../testing.ts";
+
+/** Fills `out` with `value`, `work` times over. */
+function fill(gpu: Gpu, value: number, work: number) {
+  const out = createTensor(gpu, [64]);
+  return {
+    out,
+    record: (plan: Plan) =>
+      plan.add({
+        label: "fill",
+        code: `
+          override VALUE: f32 = 0; override WORK: u32 = 1;
+          @group(0) @binding(0) var<storage, read_write> out: array<f32>;
+          @compute @workgroup_size(64)
+          fn main(@builtin(local_invocation_index) lane: u32) {
+            for (var i = 0u; i < WORK; i++) { out[lane] = out[lane] * 0.5 + VALUE; }
+            out[lane] = VALUE;
+          }`,
+        constants: { VALUE: value, WORK: work },
+        tensors: [out],
+        groups: [1, 1, 1],
+      }),
+  };
+}
+
+/** A kernel whose layout "slow" does a thousand times the work of "fast", and marks differently. */
+function kernelOf(gpu: Gpu, plan: Plan) {
+  const [slow, fast] = [fill(gpu, 1, 2_000_000), fill(gpu, 2, 2)];
+  const recorded: string[] = [];
+  const trials: string[] = [];
+  const layouts = { slow, fast };
+  const kernel: TunedKernel<"slow" | "fast"> = {
+    ...{ key: "fill", layouts: ["slow", "fast"], fallback: "slow", flops: 10 },
+    record(layout) {
+      recorded.push(layout);
+      layouts[layout].record(plan);
+    },
+    rehearse(trial, layout) {
+      trials.push(layout);
+      layouts[layout].record(trial);
+      return [createTensor(gpu, [1024])];
+    },
+  };
+  return { kernel, recorded, trials, ...layouts };
+}
+
+gpuTest("tune() takes the fastest layout, in the place of the first", async (gpu) => {
+  const answers = new Map<string, string>();
+  startTuning(gpu, { level: "full", answers });
+  const plan = new Plan(gpu);
+  const before = fill(gpu, 3, 1);
+  const copy = createTensor(gpu, [64]);
+  before.record(plan);
+  const { kernel, recorded, trials, fast, slow } = kernelOf(gpu, plan);
+  recordTuned(plan, kernel);
+  plan.copy({ from: fast.out, to: copy, count: 64 }); // after the part, not before
+  assert.deepEqual(recorded, ["slow"]);
+
+  const { current } = gpu.memory;
+  assert.equal(await tune(gpu), 1);
+  assert.equal(gpu.memory.current, current, "scratch is freed");
+  assert.deepEqual(trials, ["slow", "fast"]);
+  assert.deepEqual(recorded, ["slow", "fast"]);
+  assert.deepEqual([...answers], [[`${gpu.name}, ${gpu.host}: fill`, "fast"]]);
+  assert.equal(await tune(gpu), 0);
+
+  writeTensor(gpu, fast.out, new Float32Array(64)); // what the trial left
+  const rows = await plan.profile();
+  assert.equal(rows.reduce((sum, { calls }) => sum + calls, 0), 2, "one layout is left");
+  assert.equal((await readTensor(gpu, before.out))[0], 3);
+  assert.equal((await readTensor(gpu, copy))[0], 2);
+  assert.equal((await readTensor(gpu, slow.out))[0], 1, "from its trial");
+
+  // What is known is not asked again, and a layout that is gone is.
+  recordTuned(plan, kernel);
+  assert.deepEqual([recorded.at(-1), await tune(gpu)], ["fast", 0]);
+  answers.set([...answers.keys()][0]!, "removed since");
+  recordTuned(plan, kernel);
+  assert.deepEqual([recorded.at(-1), await tune(gpu)], ["slow", 1]);
+});
+
+gpuTest(
+  "startTuning() leaves small kernels, and CPU adapters unless all is asked for",
+  async (gpu) => {
+    const asked = async (level: "off" | "quick" | "full", { isCpu = false, flops = 1e10 }) => {
+      const device: Gpu = { ...gpu, isCpu };
+      startTuning(device, { level, answers: new Map() });
+      const plan = new Plan(device);
+      const { kernel } = kernelOf(device, plan);
+      recordTuned(plan, { ...kernel, flops });
+      return await tune(device);
+    };
+    assert.equal(await asked("off", {}), 0);
+    assert.equal(await asked("quick", {}), 1);
+    assert.equal(await asked("quick", { flops: 1e8 }), 0);
+    assert.equal(await asked("quick", { isCpu: true }), 0);
+    assert.equal(await asked("full", { isCpu: true, flops: 1e8 }), 1);
+  },
+);
+
+gpuTest("tuning a GEMM that adds to its result leaves that as it was", async (gpu) => {
+  const [m, n, k] = [64, 64, 64];
+  const [a, b] = [
+    uploadTensor(gpu, uniform(k * m, 1), [k, m]),
+    uploadTensor(gpu, uniform(k * n, 2), [k, n]),
+  ];
+  const run = async (tuned: boolean) => {
+    startTuning(gpu, { level: tuned ? "full" : "off", answers: new Map() });
+    const c = uploadTensor(gpu, uniform(m * n, 3), [m, n]);
+    const plan = new Plan(gpu);
+    gemm(plan, { form: "tn", a, b, c, accumulate: true });
+    assert.equal(await tune(gpu), Number(tuned));
+    await plan.ready();
+    runPlans(gpu, [plan]);
+    return await readTensor(gpu, c);
+  };
+  const plain = await run(false);
+  assert(plain.every(Number.isFinite));
+  assert.deepEqual(await run(true), plain);
+});
