@@ -37,6 +37,8 @@ const PROGRESS = z.strictObject({
   written: z.record(z.string(), z.int().min(0)),
   /** Flags that change the losses: a run goes on only with the same. */
   flags: z.record(z.string(), z.unknown()),
+  /** SHA-256 of what the run learns from, by name: a run goes on only with the same. */
+  inputs: z.record(z.string(), z.string()),
 });
 
 /** Where a run is. */

@@ -6,6 +6,16 @@ export interface ProgressState {
   words: string[];
 }
 
+/** A bar is on the terminal's last line. */
+let isShown = false;
+
+/** Takes the bar off the terminal's last line, for a line of text; it comes back by itself. */
+export function hideProgress(): void {
+  if (!isShown) return;
+  isShown = false;
+  writeError("\r\x1b[K");
+}
+
 const WIDTH = 24;
 const LINE_MS = 10_000; // between lines where there is no terminal
 
@@ -36,17 +46,18 @@ export class Progress {
       ? [`${duration((now - this.#first.time) / progressed * (total - done))} left`]
       : [];
     const line = [`${this.#label} ${bar} ${done}/${total}`, ...words, ...left].join("  ");
-    this.#write(this.#isTerminal ? `\r\x1b[K${line}` : `${line}\n`);
+    isShown = this.#isTerminal;
+    writeError(this.#isTerminal ? `\r\x1b[K${line}` : `${line}\n`);
   }
 
-  /** Ends the line on a terminal. */
+  /** Takes the bar off the terminal. */
   end(): void {
-    if (this.#isTerminal) this.#write("\r\x1b[K");
+    hideProgress();
   }
+}
 
-  #write(text: string): void {
-    Deno.stderr.writeSync(new TextEncoder().encode(text));
-  }
+function writeError(text: string): void {
+  Deno.stderr.writeSync(new TextEncoder().encode(text));
 }
 
 /** Milliseconds as `h:mm:ss` or `m:ss`. */

@@ -6,6 +6,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { oldFolder } from "../model/files.ts";
+import { hideProgress } from "./progress.ts";
 
 const FILES = { log: "log.txt", metrics: "metrics.jsonl" } as const;
 
@@ -39,12 +40,14 @@ export class RunFolder {
 
   /** Prints a line and adds it to the log. */
   log(line: string): void {
+    hideProgress();
     console.log(line);
     this.record(line);
   }
 
   /** As {@linkcode log}, for what is not a result: the line goes to stderr. */
   note(line: string): void {
+    hideProgress();
     console.error(line);
     this.record(line);
   }

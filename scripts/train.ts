@@ -16,6 +16,7 @@ import { initialAdapter } from "../model/init.ts";
 import { parseFlags, runScript } from "./cli.ts";
 import { picturesOf, protocolOf } from "./evaluation.ts";
 import { readBackbone, readEntries } from "./flags.ts";
+import { checkDigests, digestsOf } from "./inputs.ts";
 import { keepLayouts, layoutsFile, readLayouts } from "./layouts.ts";
 import { folderOf, keepOnly, keepReading, rootsOf } from "./permissions.ts";
 import { prepareTraining } from "./prepare.ts";
@@ -56,6 +57,8 @@ async function train(flags: TrainFlags, resumed: Resumed | null): Promise<void> 
   const augment = await augmentSettings(flags);
   const backbone = await readBackbone(flags);
   const { config } = backbone;
+  const inputs = digestsOf({ pairs, augment, backbone });
+  if (resumed) checkDigests(inputs, resumed.checkpoint.progress.inputs);
   const pictures = [
     ...pairs.flatMap(({ query, reference }) => [query, reference]),
     ...protocol ? picturesOf(protocol) : [],
@@ -108,6 +111,7 @@ async function train(flags: TrainFlags, resumed: Resumed | null): Promise<void> 
         entries,
         protocol,
         augment,
+        inputs,
         trainer,
         embedder,
         folder,

@@ -135,8 +135,11 @@ export const TRAIN_FLAGS = {
 /** Values of {@linkcode TRAIN_FLAGS}. */
 export type TrainFlags = FlagValues<typeof TRAIN_FLAGS>;
 
-/** Flags that change where a run reads and writes, not its losses. */
+/** Flags that change where a run reads and writes, not its losses; `inputs.ts` holds what is read. */
 const FREE: readonly (keyof TrainFlags)[] = [
+  "train_pairs_meta_file",
+  "data_root",
+  "augment",
   "num_workers",
   "save_every",
   "resume",

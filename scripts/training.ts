@@ -33,6 +33,8 @@ export interface Run {
   /** Null: train without evaluation. */
   protocol: Protocol | null;
   augment: AugmentSettings | null;
+  /** Digests of what it learns from. */
+  inputs: Record<string, string>;
   trainer: Trainer;
   embedder: Embedder | null;
   folder: RunFolder;
@@ -167,6 +169,7 @@ function beginning(run: Run): RunProgress {
     losses: { sum: 0, count: 0 },
     written: {},
     flags: { ...run.flags },
+    inputs: run.inputs,
   };
 }
 

@@ -36,6 +36,7 @@ export function smallCheckpoint(step: number): Checkpoint {
       losses: { sum: 1.75, count: 2 },
       written: { log: 120, metrics: 480 },
       flags: { seed: 42, model: "vit_small_patch16_dinov3.lvd1689m", resume: null },
+      inputs: { pairs: "a1", weights: "b2" },
     },
   };
 }

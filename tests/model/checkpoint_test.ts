@@ -50,6 +50,7 @@ function makeCheckpoint(step = 7): Checkpoint {
       losses: { sum: 12.345678901234567, count: 9 },
       written: { log: 1234, metrics: 0 },
       flags: { lr: 3e-4, resume: null, with_weight: true, "lora_targets": "attn.qkv" },
+      inputs: { pairs: "a1", weights: "b2" },
     },
   };
 }

@@ -36,6 +36,7 @@ Deno.test("MODEL_FLAGS and DATA_FLAGS have the defaults of the recipe", () => {
     global_pool: "avg",
     precision: "auto",
     num_workers: 8,
+    tune: "quick",
   });
 });
 

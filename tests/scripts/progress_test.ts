@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { duration, Progress } from "../../scripts/progress.ts";
+import { duration, hideProgress, Progress } from "../../scripts/progress.ts";
 
 /** What is written to stderr, and a clock that the test sets, in milliseconds. */
 function watch(isTerminal: boolean, use: (clock: { now: number }, written: () => string) => void) {
@@ -34,6 +34,23 @@ Deno.test("Progress rewrites one line on a terminal", () => {
     clock.now += 500;
     progress.show({ done: 12, total: 12, words: ["a", "b"] });
     assert.equal(written(), `\r\x1b[Kembed ${bar(24)} 12/12  a  b`);
+    progress.end();
+    assert.equal(written(), "\r\x1b[K");
+  });
+});
+
+Deno.test("hideProgress() clears the line of a bar once, and the bar comes back", () => {
+  watch(true, (_, written) => {
+    const progress = new Progress("train");
+    progress.show({ done: 0, total: 2, words: [] });
+    written();
+    hideProgress();
+    assert.equal(written(), "\r\x1b[K");
+    hideProgress();
+    progress.end();
+    assert.equal(written(), "");
+    progress.show({ done: 1, total: 2, words: [] });
+    assert.match(written(), /1\/2/);
     progress.end();
     assert.equal(written(), "\r\x1b[K");
   });

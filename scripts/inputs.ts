@@ -1,0 +1,51 @@
+/**
+ * What a run learns from, by digest: whoever resumes it must not go on with something else.
+ *
+ * @module
+ */
+import { createHash } from "node:crypto";
+import type { AugmentSettings } from "../data/augment_settings.ts";
+import type { Pair } from "../data/pairs.ts";
+import { parameterShapes } from "../model/config.ts";
+import type { Backbone } from "../model/weights.ts";
+
+/** Contents that flags name only by the path of a file. */
+export interface Inputs {
+  pairs: readonly Pair[];
+  augment: AugmentSettings | null;
+  backbone: Backbone;
+}
+
+/** SHA-256 of each; folders may have moved. */
+export function digestsOf({ pairs, augment, backbone }: Inputs): Record<string, string> {
+  const weights = createHash("sha256");
+  for (const name of parameterShapes(backbone.config).keys()) {
+    weights.update(bytesOf(backbone.get(name)));
+  }
+  const withoutRoot = (key: string, value: unknown) => key === "root" ? undefined : value;
+  const text = (value: unknown) =>
+    createHash("sha256").update(JSON.stringify(value, withoutRoot)).digest("hex");
+  return { pairs: text(pairs), augment: text(augment), weights: weights.digest("hex") };
+}
+
+/**
+ * Compares digests with those that the run began with.
+ *
+ * @throws {Error} If something has changed.
+ */
+export function checkDigests(
+  now: Readonly<Record<string, string>>,
+  before: Readonly<Record<string, string>>,
+): void {
+  for (const [name, digest] of Object.entries(before)) {
+    if (now[name] === digest) continue;
+    throw new Error(
+      `Cannot resume: the ${name} have changed since the run began ` +
+        `(SHA-256 ${now[name]?.slice(0, 12)}, then ${digest.slice(0, 12)})`,
+    );
+  }
+}
+
+function bytesOf({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength);
+}

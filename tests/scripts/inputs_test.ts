@@ -1,0 +1,70 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { AUGMENT_DEFAULTS } from "../../data/augment_settings.ts";
+import { pairsOf, parseEntries } from "../../data/pairs.ts";
+import { modelConfig } from "../../model/config.ts";
+import { randomBackbone } from "../../model/hash_rule.ts";
+import { backboneOfTensors } from "../../model/weights.ts";
+import { checkDigests, digestsOf, type Inputs } from "../../scripts/inputs.ts";
+import { GPU_OFF } from "../testing.ts";
+import { runCommand } from "./command.ts";
+import { pair, tinyFlags, writeTinyWorld } from "./tiny_world.ts";
+
+function pairsIn(root: string, weight = 0.5): Inputs["pairs"] {
+  const entry = { ...pair("a.jpg", "b.jpg"), pair_pos_sate_weight_list: [weight] };
+  const path = join(root, "pairs.json");
+  return pairsOf(parseEntries(JSON.stringify([entry]), { path, dataRoot: root }), "pos");
+}
+
+function backboneOf(seed: number): Inputs["backbone"] {
+  const config = modelConfig("vits16", { depth: 1 });
+  return backboneOfTensors(randomBackbone(config, seed), config);
+}
+
+const INPUTS: Inputs = { pairs: pairsIn("/data"), augment: null, backbone: backboneOf(1) };
+
+Deno.test("digestsOf() is the same for the same contents, wherever they lie", () => {
+  const digests = digestsOf(INPUTS);
+  assert.deepEqual(Object.keys(digests), ["pairs", "augment", "weights"]);
+  for (const digest of Object.values(digests)) assert.match(digest, /^[0-9a-f]{64}$/);
+  assert.deepEqual(digestsOf({ ...INPUTS, backbone: backboneOf(1) }), digests);
+  assert.deepEqual(digestsOf({ ...INPUTS, pairs: pairsIn("/disk/data") }), digests);
+});
+
+Deno.test("checkDigests() names what has changed", () => {
+  const before = digestsOf(INPUTS);
+  checkDigests(before, before);
+  const changed: [string, Inputs][] = [
+    ["pairs", { ...INPUTS, pairs: pairsIn("/data", 0.25) }],
+    ["augment", { ...INPUTS, augment: AUGMENT_DEFAULTS }],
+    ["weights", { ...INPUTS, backbone: backboneOf(2) }],
+  ];
+  for (const [name, inputs] of changed) {
+    assert.throws(
+      () => checkDigests(digestsOf(inputs), before),
+      new RegExp(`^Error: Cannot resume: the ${name} have changed since the run began \\(SHA-256`),
+    );
+  }
+});
+
+Deno.test({
+  name: "train --resume refuses pairs that have changed",
+  ignore: GPU_OFF,
+  fn: async () => {
+    const folder = await Deno.makeTempDir();
+    try {
+      await writeTinyWorld(folder, 6);
+      const flags = [...tinyFlags(folder), "--depth", "1", "--max_steps", "2"];
+      const first = await runCommand("train", flags);
+      assert.equal(first.code, 0, first.stderr);
+      const others = Array.from({ length: 6 }, (_, i) => pair(`${i}.jpg`, `${(i + 1) % 6}.jpg`));
+      await Deno.writeTextFile(join(folder, "pairs.json"), JSON.stringify(others));
+      const runs = join(folder, "runs");
+      const { code, stderr } = await runCommand("train", ["--resume", "--model_path", runs]);
+      assert.equal(code, 1, stderr);
+      assert.match(stderr, /^error: Cannot resume: the pairs have changed since the run began/m);
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+});
