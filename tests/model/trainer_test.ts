@@ -153,8 +153,11 @@ modelTest("Trainer's memory stays flat over 200 steps", async (gpu) => {
     });
     assert.deepEqual(made, []);
     assert.deepEqual({ ...gpu.memory, pipelines: gpu.pipelines.size }, before);
-    const grown = (rss.at(-1)! - rss[50]!) / 2 ** 20;
-    assert(grown < 8, `${grown} MiB more after 150 steps`); // 55 KiB a step: two batches
+    // Two batches are 55 KiB a step, 1.3 MiB in 25. The host's compiler takes some MiB at steps of
+    // its own, mostly before the hundredth: what leaks grows in every part of the rest.
+    const grown = [99, 124, 149, 174].map((step) => (rss[step + 25]! - rss[step]!) / 2 ** 20);
+    const median = grown.toSorted((a, b) => a - b)[1]!;
+    assert(median < 0.6, `${grown.map((mib) => mib.toFixed(2))} MiB more in each 25 steps`);
   });
 });
 
