@@ -4,6 +4,9 @@ const DAWN = "npm:webgpu@0.6.2";
 /** Timestamps in nanoseconds, where browsers must round them to 0.1 ms. */
 const EXACT_TIME = "disable-dawn-features=timestamp_quantization";
 
+/** Shows features that are still experiments: an adapter's matrix units are one. */
+const EXPERIMENTS = "enable-dawn-features=allow_unsafe_apis";
+
 /**
  * Opens Dawn, the WebGPU of Chromium, in place of Deno's own.
  *
@@ -18,7 +21,7 @@ const EXACT_TIME = "disable-dawn-features=timestamp_quantization";
 export async function openDawn({ isNull }: { isNull: boolean }): Promise<GPU> {
   try {
     const { create } = await import(DAWN) as { create(switches: string[]): GPU };
-    return create([EXACT_TIME, ...(isNull ? ["backend=null"] : [])]);
+    return create([EXACT_TIME, EXPERIMENTS, ...(isNull ? ["backend=null"] : [])]);
   } catch (cause) {
     throw new Error(`Cannot open a GPU through Dawn: ${(cause as Error).message}`, { cause });
   }

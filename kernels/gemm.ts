@@ -95,10 +95,13 @@ export function gemm(plan: Plan, input: GemmInput): void {
   const problem = mismatch(input, sizes);
   if (problem) throw new RangeError(`Cannot compute ${label} (${form}): ${problem}`);
 
-  const fallback = layout ?? defaultLayout(gpu, { m, n, k: k + k2 });
+  const isHalf = [a ?? second?.a, b].every((operand) => !operand || operand.dtype === "f16");
+  const fallback = layout ?? defaultLayout(gpu, { m, n, k: k + k2, isHalf });
   const types = [a, b, second?.a, second?.b, c].map((tensor) => tensor?.dtype ?? "");
-  // Sums of a run live on in what a kernel adds to: a trial must not touch them.
-  const isTried = layout === undefined && !(input.accumulate && m * n > MOST_SCRATCH);
+  // Matrix units give other bits than what a trial would compare them with. And sums of a run live
+  // on in what a kernel adds to: a trial must not touch them.
+  const isTried = layout === undefined && fallback !== "matrix 64x64" &&
+    !(input.accumulate && m * n > MOST_SCRATCH);
   recordTuned(plan, {
     key: `gemm ${form} ${m}x${n}x${k}+${k2} ${types.join()}`,
     layouts: isTried ? layoutsFor(gpu) : [fallback],
@@ -118,8 +121,9 @@ function record(plan: Plan, input: GemmInput, choice: Sizes & { layout: GemmLayo
   const { form, a, b, c, second, bias, act, pre, actGrad, residual, label = "gemm" } = input;
   const { m, n, k, k2 } = choice;
   const { gpu } = plan;
-  const { code, rows, columns, constants, parts: most } = GEMM_LAYOUTS[choice.layout];
-  const splits = splitsOf(input, choice, most);
+  const layout = GEMM_LAYOUTS[choice.layout];
+  const { code, rows, columns, constants } = layout;
+  const splits = splitsOf(input, choice, layout.parts);
   const extra = residual?.x ?? actGrad?.pre;
   const { none, noneWritten } = gpu;
   const ends = {
@@ -151,6 +155,7 @@ function record(plan: Plan, input: GemmInput, choice: Sizes & { layout: GemmLayo
     TypeB: b?.dtype ?? "f32",
     TypeA2: second?.a.dtype ?? "f32",
     TypeB2: second?.b.dtype ?? "f32",
+    ...layout.types,
   } as const;
   const endTensors = [bias ?? none, residual?.gamma ?? none, extra ?? none, c, pre ?? noneWritten];
   const endTypes = { TypeExtra: extra?.dtype ?? "f32", TypeC: c.dtype } as const;

@@ -1,12 +1,21 @@
-import { type Gpu, hasEightLanes } from "./gpu.ts";
+import { type DType, type Gpu, hasEightLanes } from "./gpu.ts";
 import { subgroupGemm } from "./gemm_subgroup.ts";
+import blocks from "./gemm_blocks.wgsl" with { type: "text" };
 import tile from "./gemm_tile.wgsl" with { type: "text" };
+import fragment from "./gemm_matrix_fragment.wgsl" with { type: "text" };
+import matrix from "./gemm_matrix.wgsl" with { type: "text" };
 
 /**
  * How a GEMM is laid out on the machine: what part of the result a workgroup computes, and how.
- * `subgroup` is for adapters of 8 SIMD lanes, `tile` for those with workgroup memory.
+ * `subgroup` is for adapters of 8 SIMD lanes, `tile` for those with workgroup memory, `matrix` for
+ * those with matrix units ({@linkcode Gpu.hasMatrix}).
  */
-export type GemmLayout = "subgroup 32x32" | "subgroup 32x64" | "tile 64x64" | "tile 128x128";
+export type GemmLayout =
+  | "subgroup 32x32"
+  | "subgroup 32x64"
+  | "tile 64x64"
+  | "tile 128x128"
+  | "matrix 64x64";
 
 /** What a layout is made of. */
 export interface GemmCode {
@@ -15,30 +24,46 @@ export interface GemmCode {
   rows: number;
   columns: number;
   constants: Readonly<Record<string, number>>;
+  /** Element types of its own, as `KernelRun.types`. */
+  types?: Readonly<Record<string, DType>>;
   /** How many parts K can be cut into. */
   parts: number;
 }
+
+const tiles = `${blocks}\n${tile}`;
 
 /** Every layout. */
 export const GEMM_LAYOUTS: Readonly<Record<GemmLayout, GemmCode>> = {
   "subgroup 32x32": { code: subgroupGemm(1), rows: 32, columns: 32, constants: {}, parts: 1 },
   "subgroup 32x64": { code: subgroupGemm(2), rows: 32, columns: 64, constants: {}, parts: 1 },
-  "tile 64x64": { code: tile, rows: 64, columns: 64, constants: { SIDE: 64 }, parts: 16 },
-  "tile 128x128": { code: tile, rows: 128, columns: 128, constants: { SIDE: 128 }, parts: 16 },
+  "tile 64x64": { code: tiles, rows: 64, columns: 64, constants: { SIDE: 64 }, parts: 16 },
+  "tile 128x128": { code: tiles, rows: 128, columns: 128, constants: { SIDE: 128 }, parts: 16 },
+  "matrix 64x64": {
+    code: `${blocks}\n${fragment}\n${matrix}`,
+    ...{ rows: 64, columns: 64, constants: {}, parts: 16 },
+    types: { Half: "f16" },
+  },
 };
 
-/** Layouts that are worth trying on an adapter. */
+/** Layouts that are worth trying on an adapter; all of them give the same bits. */
 export function layoutsFor(gpu: Gpu): GemmLayout[] {
   if (hasEightLanes(gpu)) return ["subgroup 32x32", "subgroup 32x64"];
   // With 128 x 128 a workgroup has 256 invocations and 16 KiB: every WebGPU adapter grants that.
   return ["tile 64x64", "tile 128x128"];
 }
 
-/** The layout that is taken where none has been measured, for an m × n result of depth k. */
+/**
+ * The layout that is taken where none has been measured, for an m × n result of depth k.
+ *
+ * Matrix units round operands in f32 to f16, which changes bits: they are never on trial, but taken
+ * wherever `isHalf`, that is where all operands but LoRA's are stored as f16. Rounding LoRA's is
+ * what PyTorch's autocast does there.
+ */
 export function defaultLayout(
   gpu: Gpu,
-  { m, n, k }: { m: number; n: number; k: number },
+  { m, n, k, isHalf }: { m: number; n: number; k: number; isHalf: boolean },
 ): GemmLayout {
+  if (gpu.hasMatrix && isHalf) return "matrix 64x64";
   if (!hasEightLanes(gpu)) return "tile 64x64";
   // The wide one takes 0.85 times as long for each column, those past the edge included; but half
   // a second more to compile, which small products do not pay back in a thousand calls.

@@ -12,35 +12,6 @@ override LANES: u32 = SIDE * SIDE / 64;
 var<workgroup> rows_tile: array<vec4f, SIDE4 * 16>;
 var<workgroup> columns_tile: array<vec4f, SIDE4 * 16>;
 
-// Of one operand the walks of both products.
-struct Walks { first: Walk, second: Walk }
-
-// A block of 4 steps of k, each for 4 rows (columns); zeros past the depth. The second product's
-// slices come before the first one's, so that both are one loop.
-fn block_of_a(at: Walks, slice: u32, quarter: u32) -> mat4x4f {
-  let slices2 = (K2 + 15) / 16;
-  if (slice < slices2) {
-    let k4 = slice * 4 + quarter;
-    if (k4 * 4 < K2) { return transpose(rows_of_a2(at.second, k4)); }
-  } else {
-    let k4 = (slice - slices2) * 4 + quarter;
-    if (k4 * 4 < K) { return transpose(rows_of_a(at.first, k4)); }
-  }
-  return mat4x4f();
-}
-
-fn block_of_b(at: Walks, slice: u32, quarter: u32) -> mat4x4f {
-  let slices2 = (K2 + 15) / 16;
-  if (slice < slices2) {
-    let k4 = slice * 4 + quarter;
-    if (k4 * 4 < K2) { return columns_of_b2(at.second, k4); }
-  } else {
-    let k4 = (slice - slices2) * 4 + quarter;
-    if (k4 * 4 < K) { return columns_of_b(at.first, k4); }
-  }
-  return mat4x4f();
-}
-
 @compute @workgroup_size(LANES)
 fn main(
   @builtin(workgroup_id) group: vec3u,

@@ -35,6 +35,11 @@ export interface Gpu {
   readonly hasTimestamps: boolean;
   /** Lanes of a subgroup where that number is fixed and usable, else 0. */
   readonly subgroupSize: number;
+  /**
+   * Subgroups of 32 lanes can multiply 16 × 16 matrices of f16 into sums in f32. Only Dawn knows how
+   * to ask for it.
+   */
+  readonly hasMatrix: boolean;
   /** Pipelines by source and constants. */
   readonly pipelines: Map<string, GPUComputePipeline>;
   /** Stands in for a binding that a variant of a kernel declares but does not read. */
@@ -56,6 +61,16 @@ export interface Tensor {
   readonly offset: number;
   readonly shape: readonly number[];
   readonly dtype: DType;
+}
+
+/** Dawn's feature of matrix units. */
+const MATRIX = "chromium-experimental-subgroup-matrix" as GPUFeatureName;
+
+/** What it adds to an adapter's description. */
+interface MatrixInfo {
+  subgroupMatrixConfigs?: Iterable<
+    { componentType: string; resultComponentType: string } & Record<"M" | "N" | "K", number>
+  >;
 }
 
 /** Options of {@linkcode openGpu}. */
@@ -102,7 +117,8 @@ export async function openGpu(
   // Deno does not list `subgroups` among an adapter's features, yet grants it: ask, and do without.
   let device: GPUDevice | null = null;
   if (subgroups && min > 0) {
-    const requiredFeatures = [...features, "subgroups" as GPUFeatureName];
+    const matrix = adapter.features.has(MATRIX) ? [MATRIX] : [];
+    const requiredFeatures = [...features, "subgroups" as GPUFeatureName, ...matrix];
     device = await adapter.requestDevice({ ...descriptor, requiredFeatures }).catch(() => null);
   }
   const subgroupSize = device !== null && min === max ? min : 0;
@@ -117,6 +133,7 @@ export async function openGpu(
     hasF16: device.features.has("shader-f16"),
     hasTimestamps: device.features.has("timestamp-query"),
     subgroupSize,
+    hasMatrix: subgroupSize === 32 && canMultiply(device, info),
     pipelines: new Map(),
     none: placeholder(device),
     noneWritten: placeholder(device),
@@ -132,6 +149,18 @@ export async function openGpu(
     if (reason !== "destroyed") gpu.failure ??= new Error(`GPU lost: ${message || reason}`);
   });
   return gpu;
+}
+
+/** Whether the device multiplies 16 × 16 matrices of f16 into f32. */
+function canMultiply(
+  { features }: GPUDevice,
+  { subgroupMatrixConfigs = [] }: GPUAdapterInfo & MatrixInfo,
+): boolean {
+  return features.has("shader-f16") && features.has(MATRIX) &&
+    [...subgroupMatrixConfigs].some(({ componentType, resultComponentType, M, N, K }) =>
+      componentType === "f16" && resultComponentType === "f32" &&
+      [M, N, K].every((size) => size === 16)
+    );
 }
 
 /** The loader's OpenGL part complains on stderr, once a device, when this variable is missing. */

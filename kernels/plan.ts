@@ -83,7 +83,9 @@ export function wgslOf({ label, code, include = [], types = {} }: KernelRun, hos
   }
   // naga knows subgroup operations but not the line that Tint wants before them.
   const usesSubgroups = host !== "deno" && /\bsubgroup[A-Z]/.test(body);
-  return (usesF16 ? "enable f16;\n" : "") + (usesSubgroups ? "enable subgroups;\n" : "") + body;
+  const usesMatrix = /\bsubgroup_matrix_/.test(body);
+  return (usesF16 ? "enable f16;\n" : "") + (usesSubgroups ? "enable subgroups;\n" : "") +
+    (usesMatrix ? "enable chromium_experimental_subgroup_matrix;\n" : "") + body;
 }
 
 type Command = Dispatch | Copy;

@@ -90,7 +90,7 @@ for (const layout of Object.keys(GEMM_LAYOUTS) as GemmLayout[]) {
   });
 }
 
-const STEP = { m: 10, n: 384, k: 384 };
+const STEP = { m: 10, n: 384, k: 384, isHalf: true };
 const steps = ["vits16", "vits16plus"].flatMap((model) =>
   (["f32", "f16"] as const).flatMap((precision) =>
     [0, 0.1].map((dropout) => ({ model, precision, dropout }))
@@ -112,6 +112,18 @@ for (const step of steps) {
       assert.match(defaultLayout(eight, STEP), /^subgroup/);
       assert.equal(attentionVariant(eight), "subgroup");
       return compileStep(eight, step);
+    },
+  );
+}
+for (const step of steps.filter(({ precision }) => precision === "f16")) {
+  const { model, dropout } = step;
+  tintTest(
+    `Tint compiles a step of ${model} in f16, dropout ${dropout}, with matrix units`,
+    (gpu) => {
+      assert.equal(gpu.hasMatrix, false); // it has the feature and not one size of matrices
+      const units = { ...gpu, hasMatrix: true };
+      assert.match(defaultLayout(units, STEP), /^matrix/);
+      return compileStep(units, step);
     },
   );
 }
