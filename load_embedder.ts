@@ -4,7 +4,7 @@
  * @module
  */
 import { loadPictures } from "./data/loader.ts";
-import { closeGpu, type Gpu, openGpu } from "./kernels/gpu.ts";
+import { closeGpu, type Gpu, type Host, openGpu } from "./kernels/gpu.ts";
 import type { PoolMode } from "./kernels/pool.ts";
 import { startTuning, type Tuning } from "./kernels/tune.ts";
 import { type Adapter, checkAdapter, readAdapter } from "./model/adapter.ts";
@@ -35,6 +35,8 @@ export interface LoadOptions {
   images?: number;
   /** Decoding threads, default 0: the calling one. */
   numWorkers?: number;
+  /** Whose WebGPU, by default Deno's. */
+  host?: Host;
   /** What is known about the adapter's fastest kernels, and whether to find out more. */
   tuning?: Tuning;
 }
@@ -81,7 +83,7 @@ export async function loadEmbedder(options: LoadOptions): Promise<PictureEmbedde
     : options.adapter ?? NO_ADAPTER;
   const backbone = await readBackbone(options, adapter);
   checkAdapter(adapter, backbone.config);
-  const gpu = await openGpu();
+  const gpu = await openGpu(options.host === undefined ? {} : { host: options.host });
   const close = () => closeGpu(gpu);
   if (options.tuning) startTuning(gpu, options.tuning);
   try {

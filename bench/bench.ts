@@ -10,6 +10,7 @@ import { modelConfig } from "../model/config.ts";
 import { startTuning, type TuneLevel } from "../kernels/tune.ts";
 import type { Precision } from "../model/network.ts";
 import { parseFlags, runScript, UsageError } from "../scripts/cli.ts";
+import { GPU_FLAGS, hostOf } from "../scripts/flags.ts";
 import { keepLayouts, readLayouts, TUNE_FLAGS } from "../scripts/layouts.ts";
 import { benchCost } from "./cost_bench.ts";
 import { benchKernels } from "./kernels_bench.ts";
@@ -27,11 +28,7 @@ const COMMAND = {
 const FLAGS = {
   quick: { type: "boolean", help: "one small size, under a minute on two cores" },
   json: { type: "string", unit: "file", help: "write the tables there too" },
-  gpu: {
-    type: "string",
-    choices: ["deno", "dawn"],
-    help: "whose WebGPU; dawn is fetched from npm",
-  },
+  ...GPU_FLAGS,
   img_size: { type: "integer", unit: "px", default: 256, min: 16, help: "input of a step" },
   ...TUNE_FLAGS,
   precision: {
@@ -115,7 +112,7 @@ async function main(args: string[]): Promise<void> {
     const known = [...Object.keys(TOPICS), "loader"].join(", ");
     throw new UsageError(`Cannot run bench: there is no "${name}", only ${known}`);
   });
-  const gpu = await openGpu(flags.gpu === null ? {} : { host: flags.gpu as "deno" | "dawn" });
+  const gpu = await openGpu(hostOf(flags));
   try {
     if (!gpu.hasTimestamps) {
       throw new Error(`Cannot measure ${gpu.name}: it has no timestamp-query`);

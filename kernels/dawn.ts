@@ -7,6 +7,11 @@ const EXACT_TIME = "disable-dawn-features=timestamp_quantization";
 /** Shows features that are still experiments: an adapter's matrix units are one. */
 const EXPERIMENTS = "enable-dawn-features=allow_unsafe_apis";
 
+/** Fetches and loads the addon, without opening anything: permissions can be given up after it. */
+export async function loadDawn(): Promise<{ create(switches: string[]): GPU }> {
+  return await import(DAWN);
+}
+
 /**
  * Opens Dawn, the WebGPU of Chromium, in place of Deno's own.
  *
@@ -20,7 +25,7 @@ const EXPERIMENTS = "enable-dawn-features=allow_unsafe_apis";
  */
 export async function openDawn({ isNull }: { isNull: boolean }): Promise<GPU> {
   try {
-    const { create } = await import(DAWN) as { create(switches: string[]): GPU };
+    const { create } = await loadDawn();
     return create([EXACT_TIME, EXPERIMENTS, ...(isNull ? ["backend=null"] : [])]);
   } catch (cause) {
     throw new Error(`Cannot open a GPU through Dawn: ${(cause as Error).message}`, { cause });

@@ -43,6 +43,7 @@ export async function main(args: string[]): Promise<void> {
   await keepOnly({
     write: [folderOf(flags.output), folderOf(layoutsFile())],
     pictures: true,
+    gpu: flags.gpu,
   });
   const reading = { imgSize: flags.img_size, numWorkers: flags.num_workers };
   const source = { dataRoot: flags.data_root, allowOutsideRoot: flags.allow_outside_root };

@@ -64,6 +64,7 @@ export async function main(args: string[]): Promise<void> {
       flags.rank_image === null ? null : ".",
     ],
     pictures: true,
+    gpu: flags.gpu,
   });
   const radii = parseRadii(flags.radius);
   const evaluated = flags.layout === "university"

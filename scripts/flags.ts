@@ -6,13 +6,27 @@
 import { existsSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { type Entry, parseEntries, readPairsText } from "../data/pairs.ts";
-import type { Gpu } from "../kernels/gpu.ts";
+import type { Gpu, Host } from "../kernels/gpu.ts";
 import { modelConfig } from "../model/config.ts";
 import { backbonePath } from "../model/hub.ts";
 import { bestPrecision, type Precision } from "../model/network.ts";
 import { type Backbone, loadBackbone } from "../model/weights.ts";
 import { UsageError } from "./cli.ts";
 import { TUNE_FLAGS } from "./layouts.ts";
+
+/** Flags of commands that open a GPU. */
+export const GPU_FLAGS = {
+  gpu: {
+    type: "string",
+    choices: ["deno", "dawn"],
+    help: "whose WebGPU, by default Deno's; dawn is fetched from npm, and knows matrix units",
+  },
+} as const;
+
+/** Host that the flag names. */
+export function hostOf({ gpu }: { gpu: string | null }): { host?: Host } {
+  return gpu === null ? {} : { host: gpu as Host };
+}
 
 /** Which backbone, and how images enter it. */
 export const MODEL_FLAGS = {
@@ -45,6 +59,7 @@ export const MODEL_FLAGS = {
     choices: ["auto", "f32", "f16"],
     help: "storage of weights and activations; auto is f16 where a GPU has it",
   },
+  ...GPU_FLAGS,
   num_workers: { type: "integer", default: 8, min: 0, max: 256, help: "decoding threads" },
   ...TUNE_FLAGS,
 } as const;

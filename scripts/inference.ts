@@ -4,7 +4,7 @@ import { loadEmbedder, type PictureEmbedder } from "../load_embedder.ts";
 import { type Adapter, readAdapter } from "../model/adapter.ts";
 import type { ViTConfig } from "../model/config.ts";
 import type { Precision } from "../model/network.ts";
-import { readBackbone } from "./flags.ts";
+import { hostOf, readBackbone } from "./flags.ts";
 import { keepLayouts, readLayouts } from "./layouts.ts";
 
 /** What the flags say about the model. */
@@ -17,6 +17,7 @@ export interface InferenceFlags {
   img_size: number;
   global_pool: string;
   precision: string;
+  gpu: string | null;
   tune: string;
 }
 
@@ -41,6 +42,7 @@ export async function loadForFlags(flags: InferenceFlags): Promise<PictureEmbedd
   const level = flags.tune as TuneLevel;
   const answers = await readLayouts(level);
   const loaded = await loadEmbedder({
+    ...hostOf(flags),
     tuning: { level, answers },
     ...(adapter && { adapter }),
     weights,

@@ -12,6 +12,7 @@ import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { openDecoder } from "../data/decode.ts";
 import type { Picture } from "../data/pairs.ts";
+import { loadDawn } from "../kernels/dawn.ts";
 import { hubCache } from "../model/hub.ts";
 
 /** What a command needs besides reading. */
@@ -22,6 +23,8 @@ export interface Needs {
   pictures?: boolean;
   /** Reach the network. */
   net?: boolean;
+  /** Whose WebGPU: Dawn's is native code too. */
+  gpu?: string | null;
 }
 
 /** Where sharp looks which C library the system has. */
@@ -34,11 +37,13 @@ const alwaysRead = new Set<string>();
  * Gives up every permission but these and reading, for good, here and in workers started later.
  * A command does it as soon as it knows its flags.
  */
-export async function keepOnly({ write, pictures, net }: Needs): Promise<void> {
+export async function keepOnly({ write, pictures, net, gpu }: Needs): Promise<void> {
   const folders = write.filter((path) => path !== null);
   for (const path of folders) alwaysRead.add(path);
   narrow("write", folders);
-  const native = pictures ? await decoderFiles() : []; // workers load the same again
+  if (pictures) await openDecoder();
+  if (gpu === "dawn") await loadDawn();
+  const native = loadedFiles(); // workers load the decoder's again
   if (pictures) {
     alwaysRead.add(LIBC).add(fileURLToPath(new URL("..", import.meta.url))); // workers start there
     for (const path of native) alwaysRead.add(packagesOf(path)); // imagescript reads more of itself
@@ -80,9 +85,8 @@ function narrow(name: "read" | "write" | "ffi", paths: readonly string[]): void 
   Deno.permissions.revokeSync({ name, path: "/" });
 }
 
-/** Native part of sharp, or of imagescript where sharp does not load. */
-async function decoderFiles(): Promise<string[]> {
-  await openDecoder();
+/** Native code that is loaded: sharp's, or imagescript's where sharp does not load, and Dawn's. */
+function loadedFiles(): string[] {
   return Object.keys(createRequire(import.meta.url).cache).filter((path) => path.endsWith(".node"));
 }
 

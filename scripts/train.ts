@@ -15,7 +15,7 @@ import { writeFileAtomic } from "../model/files.ts";
 import { initialAdapter } from "../model/init.ts";
 import { parseFlags, runScript } from "./cli.ts";
 import { picturesOf, protocolOf } from "./evaluation.ts";
-import { readBackbone, readEntries } from "./flags.ts";
+import { hostOf, readBackbone, readEntries } from "./flags.ts";
 import { checkDigests, digestsOf } from "./inputs.ts";
 import { keepLayouts, layoutsFile, readLayouts } from "./layouts.ts";
 import { folderOf, keepOnly, keepReading, rootsOf } from "./permissions.ts";
@@ -48,6 +48,7 @@ async function train(flags: TrainFlags, resumed: Resumed | null): Promise<void> 
   await keepOnly({
     write: [resumed?.folder.path ?? flags.model_path, folderOf(layoutsFile())],
     pictures: true,
+    gpu: flags.gpu,
   });
   const reading = { dataRoot: flags.data_root, allowOutsideRoot: flags.allow_outside_root };
   const entries = await readEntries(flags.train_pairs_meta_file, reading);
@@ -67,7 +68,7 @@ async function train(flags: TrainFlags, resumed: Resumed | null): Promise<void> 
 
   const level = flags.tune as TuneLevel;
   const answers = await readLayouts(level);
-  const gpu = await openGpu();
+  const gpu = await openGpu(hostOf(flags));
   startTuning(gpu, { level, answers });
   try {
     const adapter = resumed?.checkpoint.adapter ?? initialAdapter(config, {

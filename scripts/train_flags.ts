@@ -147,6 +147,7 @@ const FREE: readonly (keyof TrainFlags)[] = [
   "weights",
   "micro_batch",
   "preview",
+  "gpu",
   "tune",
 ];
 

@@ -18,12 +18,17 @@ export async function runCommand(
 ): Promise<Outcome> {
   const kinds = ["read", "write", "env", "ffi", ...(name === "doctor" ? ["sys"] : [])];
   const permissions = kinds.map((kind) => `--allow-${kind}`);
-  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "--quiet", ...permissions, join(ROOT, "scripts", `${name}.ts`), ...args],
-    env,
-    stdout: "piped",
-    stderr: "piped",
-  }).output();
+  const script = join(ROOT, "scripts", `${name}.ts`);
+  return await outcomeOf({ args: ["run", "--quiet", ...permissions, script, ...args], env });
+}
+
+/** Runs a command as a user does, with the permissions of its task. */
+export async function runTask(name: string, args: readonly string[]): Promise<Outcome> {
+  return await outcomeOf({ args: ["task", "--quiet", name, ...args], cwd: ROOT });
+}
+
+async function outcomeOf(options: Deno.CommandOptions): Promise<Outcome> {
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), options).output();
   const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
   return { code, stdout: text(stdout), stderr: text(stderr) };
 }

@@ -35,6 +35,7 @@ Deno.test("MODEL_FLAGS and DATA_FLAGS have the defaults of the recipe", () => {
     img_size: 384,
     global_pool: "avg",
     precision: "auto",
+    gpu: null,
     num_workers: 8,
     tune: "quick",
   });

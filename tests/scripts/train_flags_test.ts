@@ -36,6 +36,7 @@ Deno.test("TRAIN_FLAGS have the defaults of the recipe", () => {
     img_size: 384,
     global_pool: "avg",
     precision: "auto",
+    gpu: null,
     num_workers: 8,
     tune: "quick",
     lora_r: 128,
@@ -170,7 +171,7 @@ Deno.test("withStored() makes an earlier run's flags the defaults", () => {
 
 Deno.test("checkSame() refuses every flag that changes the losses, and no other", () => {
   const free = ["num_workers", "save_every", "resume", "model_path", "weights", "micro_batch"];
-  free.push("preview", "tune", "train_pairs_meta_file", "data_root", "augment");
+  free.push("preview", "gpu", "tune", "train_pairs_meta_file", "data_root", "augment");
   const before = stored("--max_steps", "7");
   for (const name of Object.keys(TRAIN_FLAGS)) {
     const flags = { ...parse("--max_steps", "7"), [name]: "new" };
