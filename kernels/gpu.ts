@@ -48,6 +48,8 @@ export interface Gpu {
   readonly noneWritten: Tensor;
   /** Bytes of all live tensors, and the most there ever were. */
   memory: { current: number; peak: number };
+  /** What {@linkcode allocate} frees if it fails. */
+  undo: Set<GPUBuffer> | null;
   /** The first error that the device reported: nothing it computes can be trusted after one. */
   failure: Error | null;
   /** Entry point of the host, which must outlive the device. */
@@ -138,6 +140,7 @@ export async function openGpu(
     none: placeholder(device),
     noneWritten: placeholder(device),
     memory: { current: 0, peak: 0 },
+    undo: null,
     failure: null,
   };
   device.addEventListener("uncapturederror", (event) => {
@@ -241,13 +244,33 @@ export function createTensor(gpu: Gpu, shape: readonly number[], dtype: DType = 
   });
   gpu.memory.current += size;
   gpu.memory.peak = Math.max(gpu.memory.peak, gpu.memory.current);
+  gpu.undo?.add(buffer);
   return { buffer, offset: 0, shape, dtype };
 }
 
 /** Frees a tensor and all its views; the tensor must not be used again. */
 export function destroyTensor(gpu: Gpu, tensor: Tensor): void {
-  gpu.memory.current -= tensor.buffer.size;
-  tensor.buffer.destroy();
+  destroyBuffer(gpu, tensor.buffer);
+}
+
+function destroyBuffer(gpu: Gpu, buffer: GPUBuffer): void {
+  gpu.undo?.delete(buffer);
+  gpu.memory.current -= buffer.size;
+  buffer.destroy();
+}
+
+/** Builds something of many tensors; if that throws, those it has made are freed. */
+export function allocate<T>(gpu: Gpu, build: () => T): T {
+  if (gpu.undo !== null) return build(); // a part of something larger, which frees it
+  const made = gpu.undo = new Set<GPUBuffer>();
+  try {
+    return build();
+  } catch (error) {
+    for (const buffer of made) destroyBuffer(gpu, buffer);
+    throw error;
+  } finally {
+    gpu.undo = null;
+  }
 }
 
 /**

@@ -1,4 +1,11 @@
-import { type Gpu, readTensor, sizeOf, type Tensor, writeTensor } from "../kernels/gpu.ts";
+import {
+  allocate,
+  type Gpu,
+  readTensor,
+  sizeOf,
+  type Tensor,
+  writeTensor,
+} from "../kernels/gpu.ts";
 import { Plan, type ProfileRow, runPlans } from "../kernels/plan.ts";
 import { tune } from "../kernels/tune.ts";
 import type { PoolMode } from "../kernels/pool.ts";
@@ -105,7 +112,7 @@ export class Embedder {
  * @throws {RangeError} If one image is more than the adapter can bind.
  */
 export async function createEmbedder(gpu: Gpu, options: EmbedderOptions): Promise<Embedder> {
-  const embedder = new Embedder(gpu, options);
+  const embedder = allocate(gpu, () => new Embedder(gpu, options));
   await embedder.ready();
   embedder.refresh();
   return embedder;

@@ -6,6 +6,7 @@
  */
 import { adamw, initialScaler, partialsShape, readScaler } from "../kernels/adamw.ts";
 import {
+  allocate,
   createTensor,
   type Gpu,
   readTensor,
@@ -394,7 +395,7 @@ export class Trainer {
  * @throws {SyntaxError} If a kernel does not compile.
  */
 export async function createTrainer(gpu: Gpu, options: TrainerOptions): Promise<Trainer> {
-  const trainer = new Trainer(gpu, options);
+  const trainer = allocate(gpu, () => new Trainer(gpu, options));
   await trainer.ready();
   return trainer;
 }

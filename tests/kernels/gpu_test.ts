@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import {
+  allocate,
   byteSize,
   checkGpu,
   closeGpu,
@@ -9,6 +10,7 @@ import {
   type HostArray,
   openGpu,
   readTensor,
+  settleGpu,
   stagingSize,
   uploadTensor,
   viewTensor,
@@ -239,4 +241,21 @@ Deno.test({
   name: "openGpu() prints nothing",
   ignore: GPU_OFF,
   fn: async () => assert.deepEqual(await openElsewhere({}), { stdout: "opened", stderr: "" }),
+});
+
+gpuTest("allocate() frees what was made when building fails, and nothing else", async (gpu) => {
+  const before = createTensor(gpu, [8]);
+  const { current } = gpu.memory;
+  const kept = allocate(gpu, () => createTensor(gpu, [8]));
+  assert.equal(gpu.memory.current, current + 32);
+  assert.throws(() =>
+    allocate(gpu, () => {
+      destroyTensor(gpu, createTensor(gpu, [16])); // is not freed twice
+      destroyTensor(gpu, kept);
+      allocate(gpu, () => createTensor(gpu, [32]));
+      throw new RangeError("no");
+    }), new RangeError("no"));
+  assert.equal(gpu.memory.current, current);
+  writeTensor(gpu, before, new Float32Array(8)); // is still there
+  await settleGpu(gpu);
 });

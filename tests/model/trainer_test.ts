@@ -303,6 +303,7 @@ modelTest("Trainer.write() refuses what is not a whole batch", async (gpu) => {
 
 gpuTest("Trainer refuses options that contradict each other", async (gpu) => {
   const merged = { ...DROPOUT, merge: true };
+  const { current } = gpu.memory;
   await assert.rejects(
     tinyTrainer(gpu, merged),
     new RangeError("Cannot merge adapters that are trained with dropout 0.3"),
@@ -312,6 +313,7 @@ gpuTest("Trainer refuses options that contradict each other", async (gpu) => {
     tinyTrainer({ ...gpu, hasF16: false }, { precision: "f16" }),
     /^RangeError: Cannot compute in f16: /,
   );
+  assert.equal(gpu.memory.current, current, "what a refused trainer had allocated is freed");
   const trainer = await tinyTrainer(gpu);
   const state = await trainer.readState();
   assert.throws(
