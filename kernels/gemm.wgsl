@@ -31,60 +31,64 @@ struct Site { seed: u32, step: u32, stream: u32, first: u32 }
 @group(0) @binding(8) var<storage, read> b2: array<vec4<TypeB2>>;
 @group(0) @binding(9) var<storage, read> site: Site;
 
-// Where four consecutive vec4s of an operand lie: `first`, then `stride` apart.
-struct Walk { first: vec4u, stride: u32 }
+// Where a block of four vec4s of an operand lies: at `first + k4 * stride`, then `step` apart.
+struct Walk { first: u32, step: u32, stride: u32 }
 
-// The four vec4s of rows (or columns) i..i+3 at k = 0; `major`: the operand is stored (k, i).
+// Rows (or columns) i..i+3; `major`: the operand is stored (k, i). What lies past the end is read as
+// it comes and never stored, for each clamped index is paid for in every step of k. Of the two
+// clamps there could be, the one that is here makes LLVM keep the index whole: a tenth faster.
 fn walk(i: u32, extent: u32, depth: u32, major: bool) -> Walk {
-  if (major) {
-    let column = min(i, extent - 4) / 4;
-    return Walk(column + vec4u(0, 1, 2, 3) * (extent / 4), extent);
-  }
-  let rows = min(vec4u(i) + vec4u(0, 1, 2, 3), vec4u(extent - 1));
-  return Walk(rows * (depth / 4), 1);
+  if (major) { return Walk(min(i, extent - 4) / 4, extent / 4, extent); }
+  return Walk(i * (depth / 4), depth / 4, 1);
 }
 
 // 4 k-vectors, one for each of 4 rows of a: result[q] = a[row + q][4·k4 .. 4·k4 + 3].
 fn rows_of_a(at: Walk, k4: u32) -> mat4x4f {
-  if (A_KM) {
-    let i = at.first + k4 * at.stride;
-    // Rows past K are zero; only K-major operands may have a K that is no multiple of 4.
-    let last = max(K * (M / 4), 1) - 1;
-    let inside = vec4u(0, 1, 2, 3) + 4 * k4 < vec4u(K);
-    return transpose(mat4x4f(
-      select(vec4f(), vec4f(a[min(i.x, last)]), inside.x),
-      select(vec4f(), vec4f(a[min(i.y, last)]), inside.y),
-      select(vec4f(), vec4f(a[min(i.z, last)]), inside.z),
-      select(vec4f(), vec4f(a[min(i.w, last)]), inside.w),
-    ));
-  }
-  let i = at.first + k4;
-  return mat4x4f(vec4f(a[i.x]), vec4f(a[i.y]), vec4f(a[i.z]), vec4f(a[i.w]));
+  let i = at.first + k4 * at.stride;
+  let block = mat4x4f(
+    vec4f(a[i]), vec4f(a[i + at.step]), vec4f(a[i + 2 * at.step]), vec4f(a[i + 3 * at.step]),
+  );
+  if (A_KM) { return transpose(up_to_k(block, k4)); }
+  return block;
 }
 
 // 4 column-vectors of b, one for each of 4 k: result[x] = b[4·k4 + x][column .. column + 3].
 fn columns_of_b(at: Walk, k4: u32) -> mat4x4f {
-  if (B_NK) {
-    let i = at.first + k4;
-    return transpose(mat4x4f(vec4f(b[i.x]), vec4f(b[i.y]), vec4f(b[i.z]), vec4f(b[i.w])));
-  }
-  let last = max(K * (N / 4), 1) - 1; // past K a's rows are zero: any finite value will do
-  let i = min(at.first + k4 * at.stride, vec4u(last));
-  return mat4x4f(vec4f(b[i.x]), vec4f(b[i.y]), vec4f(b[i.z]), vec4f(b[i.w]));
+  let i = at.first + k4 * at.stride;
+  let block = mat4x4f(
+    vec4f(b[i]), vec4f(b[i + at.step]), vec4f(b[i + 2 * at.step]), vec4f(b[i + 3 * at.step]),
+  );
+  if (B_NK) { return transpose(block); }
+  if (A_KM) { return up_to_k(block, k4); }
+  return block;
+}
+
+// Zeros in place of rows past K, which may hold anything: only where both operands are K-major may
+// K be no multiple of 4.
+fn up_to_k(block: mat4x4f, k4: u32) -> mat4x4f {
+  let inside = vec4u(0, 1, 2, 3) + 4 * k4 < vec4u(K);
+  return mat4x4f(
+    select(vec4f(), block[0], inside.x),
+    select(vec4f(), block[1], inside.y),
+    select(vec4f(), block[2], inside.z),
+    select(vec4f(), block[3], inside.w),
+  );
 }
 
 fn rows_of_a2(at: Walk, k4: u32) -> mat4x4f {
-  let i = at.first + k4;
-  return mat4x4f(vec4f(a2[i.x]), vec4f(a2[i.y]), vec4f(a2[i.z]), vec4f(a2[i.w]));
+  let i = at.first + k4 * at.stride;
+  return mat4x4f(
+    vec4f(a2[i]), vec4f(a2[i + at.step]), vec4f(a2[i + 2 * at.step]), vec4f(a2[i + 3 * at.step]),
+  );
 }
 
 fn columns_of_b2(at: Walk, k4: u32) -> mat4x4f {
-  if (B_NK) {
-    let i = at.first + k4;
-    return transpose(mat4x4f(vec4f(b2[i.x]), vec4f(b2[i.y]), vec4f(b2[i.z]), vec4f(b2[i.w])));
-  }
   let i = at.first + k4 * at.stride;
-  return mat4x4f(vec4f(b2[i.x]), vec4f(b2[i.y]), vec4f(b2[i.z]), vec4f(b2[i.w]));
+  let block = mat4x4f(
+    vec4f(b2[i]), vec4f(b2[i + at.step]), vec4f(b2[i + 2 * at.step]), vec4f(b2[i + 3 * at.step]),
+  );
+  if (B_NK) { return transpose(block); }
+  return block;
 }
 
 // sum + columns · row: four steps of k for one row and four columns.
