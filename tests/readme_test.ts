@@ -91,6 +91,17 @@ Deno.test("README says which of its blocks can be run", () => {
   );
 });
 
+Deno.test("README's tables of memory and time are those of docs/performance.md", async () => {
+  const [readme, performance] = await Promise.all(
+    ["README.md", "docs/performance.md"].map((name) => Deno.readTextFile(join(ROOT, name))),
+  );
+  const section = /\n## Memory and time\n(.*?)\n## /s.exec(readme!)?.[1] ?? "";
+  const rows = section.split("\n").filter((line) => line.startsWith("|"));
+  assert(rows.length > 8, `there are ${rows.length} rows`);
+  const known = new Set(performance!.split("\n"));
+  for (const row of rows) assert(known.has(row), `not in docs/performance.md: ${row}`);
+});
+
 Deno.test({
   name: "README's runnable blocks run in a fresh copy, and print what it shows",
   ignore: GPU_OFF || !IS_CHECKOUT,
