@@ -14,7 +14,7 @@ import { randomBackbone } from "../../model/hash_rule.ts";
 import { initialAdapter, LORA_TARGETS } from "../../model/init.ts";
 import { readSafetensors, toFloat32, writeSafetensors } from "../../model/safetensors.ts";
 import { backboneOfTensors, loadBackbone, timmTensors } from "../../model/weights.ts";
-import { main as exportAdapter } from "../../scripts/export.ts";
+import { runCommand } from "../scripts/command.ts";
 import { assertClose, GPU_OFF, relativeL2, uniform } from "../testing.ts";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
@@ -156,11 +156,13 @@ Deno.test({
       headless: { ...some, modules: some.modules.slice(-5) },
     };
     for (const [name, adapter] of Object.entries(adapters)) await writeAdapter(at(name), adapter);
-    await exportAdapter([
+    // In a process of its own: the command gives up the permission to run Python.
+    const { code, stderr } = await runCommand("export", [
       "--merged",
       ...["--adapter", at("patterns"), "--weights", at("weights.safetensors")],
       ...["--output", at("merged.safetensors")],
     ]);
+    assert.equal(code, 0, stderr);
     await runPython("embed", folder);
     const theirs = await readSafetensors(at("embeddings.safetensors"));
     assert.equal(theirs.tensors.size, 4);
