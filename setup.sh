@@ -16,21 +16,31 @@ apt_install() {
 }
 deno_is_right() { [ "$(deno --version 2>/dev/null | sed -n 's/^deno \([0-9.]*\).*/\1/p')" = "$DENO_VERSION" ]; }
 
-# Deno: from npm where it is, else by Deno's own installer.
-PATH="$HOME/.deno/bin:$PATH"
-if deno_is_right; then
-  say "Deno $DENO_VERSION is there"
-elif command -v npm >/dev/null; then
+install_from_npm() {
   npm install --silent --global "deno@$DENO_VERSION" || as_root npm install --silent --global "deno@$DENO_VERSION"
   say "installed Deno $DENO_VERSION from npm"
-else
+}
+install_from_deno() {
   missing=""
   for tool in curl unzip; do command -v $tool >/dev/null || missing="$missing $tool"; done
   # shellcheck disable=SC2086 # two words are two packages
   [ -z "$missing" ] || apt_install ca-certificates $missing
-  curl -fsSL https://deno.land/install.sh | sh -s -- -y "v$DENO_VERSION" >/dev/null
-  as_root ln -sf "$HOME/.deno/bin/deno" /usr/local/bin/deno
+  installer=$(mktemp)
+  curl -fsSL --connect-timeout 20 -o "$installer" https://deno.land/install.sh &&
+    sh "$installer" -y "v$DENO_VERSION" >/dev/null && as_root ln -sf "$HOME/.deno/bin/deno" /usr/local/bin/deno || return 1
   say "installed Deno $DENO_VERSION, linked from /usr/local/bin"
+}
+
+# Deno: from npm where it is, else by Deno's own installer, else from apt's npm.
+PATH="$HOME/.deno/bin:$PATH"
+if deno_is_right; then
+  say "Deno $DENO_VERSION is there"
+elif command -v npm >/dev/null; then
+  install_from_npm
+elif ! install_from_deno; then
+  say "Deno's installer cannot be had, taking npm from apt"
+  apt_install npm
+  install_from_npm
 fi
 deno_is_right || { say "deno $DENO_VERSION did not install, found: $(deno --version 2>&1 | head -n 1)"; exit 1; }
 

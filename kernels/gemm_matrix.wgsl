@@ -68,19 +68,15 @@ fn main(
   var c00 = Sum(); var c01 = Sum(); var c10 = Sum(); var c11 = Sum();
 
   part = group.z;
-  let slices2 = (K2 + 15) / 16;
-  let all = slices2 + (K + 15) / 16;
-  let share = (all + SPLITS - 1) / SPLITS;
-  let first = group.z * share;
-  let end = min(all, first + share);
+  let slices = slices_of(group.z);
   let i = corner00.x + block * 4;
   let j = corner00.y + block * 4;
   let at_a = Walks(walk(i, M, K, A_KM), walk(i, M, K2, false));
   let at_b = Walks(walk(j, N, K, !B_NK), walk(j, N, K2, !B_NK));
   var next = mat4x4f();
-  if (loads_a) { next = block_of_a(at_a, first, quarter); }
-  else { next = block_of_b(at_b, first, quarter); }
-  for (var slice = first; slice < end; slice++) {
+  if (loads_a) { next = block_of_a(at_a, slices.x, quarter); }
+  else { next = block_of_b(at_b, slices.x, quarter); }
+  for (var slice = slices.x; slice < slices.y; slice++) {
     workgroupBarrier(); // the last slice has been read
     if (loads_a) {
       rows_tile[at] = vec4<Half>(next[0]);
@@ -94,7 +90,7 @@ fn main(
       columns_tile[at + 3 * STRIDE] = vec4<Half>(next[3]);
     }
     workgroupBarrier();
-    if (slice + 1 < end) {
+    if (slice + 1 < slices.y) {
       if (loads_a) { next = block_of_a(at_a, slice + 1, quarter); }
       else { next = block_of_b(at_b, slice + 1, quarter); }
     }
@@ -105,7 +101,7 @@ fn main(
     let b1 = right_at(column4 + 4);
     c00 = add_product(a0, b0, c00); c01 = add_product(a0, b1, c01);
     c10 = add_product(a1, b0, c10); c11 = add_product(a1, b1, c11);
-    if (slice + 1 == slices2) {
+    if (slice + 1 == SLICES2) {
       c00 = between_all(c00, subgroup, lane, corner00);
       c01 = between_all(c01, subgroup, lane, corner01);
       c10 = between_all(c10, subgroup, lane, corner10);

@@ -36,20 +36,16 @@ fn main(
   var c60 = vec4f(); var c61 = vec4f(); var c70 = vec4f(); var c71 = vec4f();
 
   part = group.z;
-  let slices2 = (K2 + 15) / 16;
-  let all = slices2 + (K + 15) / 16;
-  let share = (all + SPLITS - 1) / SPLITS;
-  let first = group.z * share;
-  let end = min(all, first + share);
+  let slices = slices_of(group.z);
   let i = tile_row + block * 4;
   let j = tile_column + block * 4;
   let at_a = Walks(walk(i, M, K, A_KM), walk(i, M, K2, false));
   let at_b = Walks(walk(j, N, K, !B_NK), walk(j, N, K2, !B_NK));
   var rows = mat4x4f();
   var columns = mat4x4f();
-  if (loads_a) { rows = block_of_a(at_a, first, quarter); }
-  if (loads_b) { columns = block_of_b(at_b, first, quarter); }
-  for (var slice = first; slice < end; slice++) {
+  if (loads_a) { rows = block_of_a(at_a, slices.x, quarter); }
+  if (loads_b) { columns = block_of_b(at_b, slices.x, quarter); }
+  for (var slice = slices.x; slice < slices.y; slice++) {
     workgroupBarrier(); // the last slice has been read
     if (loads_a) {
       rows_tile[at] = rows[0];
@@ -64,7 +60,7 @@ fn main(
       columns_tile[at + 3 * SIDE4] = columns[3];
     }
     workgroupBarrier();
-    if (slice + 1 < end) {
+    if (slice + 1 < slices.y) {
       if (loads_a) { rows = block_of_a(at_a, slice + 1, quarter); }
       if (loads_b) { columns = block_of_b(at_b, slice + 1, quarter); }
     }
@@ -83,7 +79,7 @@ fn main(
       c60 = fma(vec4f(a1.z), b0, c60); c61 = fma(vec4f(a1.z), b1, c61);
       c70 = fma(vec4f(a1.w), b0, c70); c71 = fma(vec4f(a1.w), b1, c71);
     }
-    if (slice + 1 == slices2) {
+    if (slice + 1 == SLICES2) {
       c00 = between(c00, row, column); c01 = between(c01, row, column + 4);
       c10 = between(c10, row + 1, column); c11 = between(c11, row + 1, column + 4);
       c20 = between(c20, row + 2, column); c21 = between(c21, row + 2, column + 4);

@@ -29,7 +29,17 @@ gpuTest("gemm() gives the same bits in every layout of an adapter", async (gpu) 
         gemm(plan, {
           ...{ form: "nt", a: operand(m, k, 1), b: operand(n, k, 2), c, second, layout },
         }));
-      results.push(await readTensor(gpu, c));
+      // Tokens deep, in parts: how many must not follow from the layout.
+      const deep = createTensor(gpu, [136, n]);
+      const workspace = createTensor(gpu, [9, 136, n]);
+      await runOnce(gpu, (plan) =>
+        gemm(plan, {
+          ...{ form: "tn", a: operand(900, 136, 5), b: operand(900, n, 6), c: deep },
+          ...{ workspace, layout },
+        }));
+      results.push(
+        Float32Array.of(...await readTensor(gpu, c), ...await readTensor(gpu, deep)),
+      );
     }
     assert(results[0]!.every(Number.isFinite));
     for (const result of results) assert.deepEqual(result, results[0]);
