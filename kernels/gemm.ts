@@ -1,4 +1,5 @@
 import { createTensor, type Gpu, hasEightLanes, sizeOf, type Tensor, viewTensor } from "./gpu.ts";
+import { operandSource, texelBindings } from "./gemm_operands.ts";
 import { defaultLayout, GEMM_LAYOUTS, type GemmLayout, layoutsFor } from "./gemm_layout.ts";
 import { grid1d } from "./grid.ts";
 import type { Plan } from "./plan.ts";
@@ -6,7 +7,7 @@ import gelu from "./gelu.wgsl" with { type: "text" };
 import type { Dropout } from "./sites.ts";
 import { recordTuned } from "./tune.ts";
 import random from "./random.wgsl" with { type: "text" };
-import operands from "./gemm.wgsl" with { type: "text" };
+import loads from "./gemm.wgsl" with { type: "text" };
 import epilogue from "./gemm_epilogue.wgsl" with { type: "text" };
 import join from "./gemm_join.wgsl" with { type: "text" };
 
@@ -149,7 +150,10 @@ function record(plan: Plan, input: GemmInput, choice: Sizes & { layout: GemmLayo
     SPLITS: splits,
     ...constants,
   };
-  const inputs = [a, b, second?.a, second?.b, second?.dropout?.site].map((t) => t ?? none);
+  const operands = [a, b, second?.a, second?.b];
+  const inputs = [...operands, second?.dropout?.site].map((tensor) => tensor ?? none);
+  const texels = layout.texels ? texelBindings(operands) : [];
+  const include = [random, gelu, epilogue, operandSource(texels), loads];
   const types = {
     TypeA: a?.dtype ?? "f32",
     TypeB: b?.dtype ?? "f32",
@@ -165,10 +169,11 @@ function record(plan: Plan, input: GemmInput, choice: Sizes & { layout: GemmLayo
     plan.add({
       label,
       code,
-      include: [random, gelu, epilogue, operands],
+      include,
       constants: { ...ends, ...product },
       types: { ...types, ...endTypes },
       tensors: [...endTensors, ...inputs],
+      texels,
       groups,
       flops,
     });
@@ -178,10 +183,11 @@ function record(plan: Plan, input: GemmInput, choice: Sizes & { layout: GemmLayo
   plan.add({
     label,
     code,
-    include: [random, gelu, epilogue, operands],
+    include,
     constants: product,
     types,
     tensors: [none, none, none, parts, noneWritten, ...inputs],
+    texels,
     groups,
     flops,
   });

@@ -1,4 +1,5 @@
-// Operands of every GEMM variant and loads of 4×4 blocks of them. With gemm_epilogue.wgsl:
+// Loads of 4×4 blocks of the operands, the same for every GEMM variant; gemm_operands.ts declares
+// the operands, NAME_at(i) is vec4 number i of one. With gemm_epilogue.wgsl:
 //
 //   t = scale2 · keep ∘ (a2 · b2)      second product, K2 deep (0: none)
 //   c = epilogue(t + a · b)            first product, K deep
@@ -10,11 +11,6 @@
 // each over a longer K. `keep` is the dropout mask of the adapter's input, rebuilt from its counter.
 // N is a multiple of 4; M too when A_KM; K and K2 are unless both operands are K-major.
 
-alias TypeA = f32;
-alias TypeB = f32;
-alias TypeA2 = f32;
-alias TypeB2 = f32;
-
 override K: u32 = 64;
 override K2: u32 = 0;
 override A_KM: bool = false;
@@ -25,10 +21,6 @@ override RATE: f32 = 0; // dropout of the second product
 // Where and when something is dropped: the keys of the mask, and the first element's number.
 struct Site { seed: u32, step: u32, stream: u32, first: u32 }
 
-@group(0) @binding(5) var<storage, read> a: array<vec4<TypeA>>;
-@group(0) @binding(6) var<storage, read> b: array<vec4<TypeB>>;
-@group(0) @binding(7) var<storage, read> a2: array<vec4<TypeA2>>;
-@group(0) @binding(8) var<storage, read> b2: array<vec4<TypeB2>>;
 @group(0) @binding(9) var<storage, read> site: Site;
 
 // Where a block of four vec4s of an operand lies: at `first + k4 * stride`, then `step` apart.
@@ -46,7 +38,7 @@ fn walk(i: u32, extent: u32, depth: u32, major: bool) -> Walk {
 fn rows_of_a(at: Walk, k4: u32) -> mat4x4f {
   let i = at.first + k4 * at.stride;
   let block = mat4x4f(
-    vec4f(a[i]), vec4f(a[i + at.step]), vec4f(a[i + 2 * at.step]), vec4f(a[i + 3 * at.step]),
+    a_at(i), a_at(i + at.step), a_at(i + 2 * at.step), a_at(i + 3 * at.step),
   );
   if (A_KM) { return transpose(up_to_k(block, k4)); }
   return block;
@@ -56,7 +48,7 @@ fn rows_of_a(at: Walk, k4: u32) -> mat4x4f {
 fn columns_of_b(at: Walk, k4: u32) -> mat4x4f {
   let i = at.first + k4 * at.stride;
   let block = mat4x4f(
-    vec4f(b[i]), vec4f(b[i + at.step]), vec4f(b[i + 2 * at.step]), vec4f(b[i + 3 * at.step]),
+    b_at(i), b_at(i + at.step), b_at(i + 2 * at.step), b_at(i + 3 * at.step),
   );
   if (B_NK) { return transpose(block); }
   if (A_KM) { return up_to_k(block, k4); }
@@ -78,14 +70,14 @@ fn up_to_k(block: mat4x4f, k4: u32) -> mat4x4f {
 fn rows_of_a2(at: Walk, k4: u32) -> mat4x4f {
   let i = at.first + k4 * at.stride;
   return mat4x4f(
-    vec4f(a2[i]), vec4f(a2[i + at.step]), vec4f(a2[i + 2 * at.step]), vec4f(a2[i + 3 * at.step]),
+    a2_at(i), a2_at(i + at.step), a2_at(i + 2 * at.step), a2_at(i + 3 * at.step),
   );
 }
 
 fn columns_of_b2(at: Walk, k4: u32) -> mat4x4f {
   let i = at.first + k4 * at.stride;
   let block = mat4x4f(
-    vec4f(b2[i]), vec4f(b2[i + at.step]), vec4f(b2[i + 2 * at.step]), vec4f(b2[i + 3 * at.step]),
+    b2_at(i), b2_at(i + at.step), b2_at(i + 2 * at.step), b2_at(i + 3 * at.step),
   );
   if (B_NK) { return transpose(block); }
   return block;

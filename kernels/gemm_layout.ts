@@ -7,12 +7,13 @@ import matrix from "./gemm_matrix.wgsl" with { type: "text" };
 
 /**
  * How a GEMM is laid out on the machine: what part of the result a workgroup computes, and how.
- * `subgroup` is for adapters of 8 SIMD lanes, `tile` for those with workgroup memory, `matrix` for
- * those with matrix units ({@linkcode Gpu.hasMatrix}).
+ * `subgroup` is for adapters of 8 SIMD lanes (`texels`: it reads textures), `tile` for those with
+ * workgroup memory, `matrix` for those with matrix units ({@linkcode Gpu.hasMatrix}).
  */
 export type GemmLayout =
   | "subgroup 32x32"
   | "subgroup 32x64"
+  | "subgroup 32x64 texels"
   | "tile 64x64"
   | "tile 128x128"
   | "matrix 64x64";
@@ -26,16 +27,20 @@ export interface GemmCode {
   constants: Readonly<Record<string, number>>;
   /** Element types of its own, as `KernelRun.types`. */
   types?: Readonly<Record<string, DType>>;
+  /** Operands that fit are read as textures. */
+  texels?: boolean;
   /** How many parts K can be cut into. */
   parts: number;
 }
 
+const wide = { code: subgroupGemm(2), rows: 32, columns: 64, constants: {}, parts: 1 };
 const tiles = `${blocks}\n${tile}`;
 
 /** Every layout. */
 export const GEMM_LAYOUTS: Readonly<Record<GemmLayout, GemmCode>> = {
   "subgroup 32x32": { code: subgroupGemm(1), rows: 32, columns: 32, constants: {}, parts: 1 },
-  "subgroup 32x64": { code: subgroupGemm(2), rows: 32, columns: 64, constants: {}, parts: 1 },
+  "subgroup 32x64": wide,
+  "subgroup 32x64 texels": { ...wide, texels: true },
   "tile 64x64": { code: tiles, rows: 64, columns: 64, constants: { SIDE: 64 }, parts: 16 },
   "tile 128x128": { code: tiles, rows: 128, columns: 128, constants: { SIDE: 128 }, parts: 16 },
   "matrix 64x64": {
@@ -47,7 +52,9 @@ export const GEMM_LAYOUTS: Readonly<Record<GemmLayout, GemmCode>> = {
 
 /** Layouts that are worth trying on an adapter; all of them give the same bits. */
 export function layoutsFor(gpu: Gpu): GemmLayout[] {
-  if (hasEightLanes(gpu)) return ["subgroup 32x32", "subgroup 32x64"];
+  if (hasEightLanes(gpu)) {
+    return ["subgroup 32x32", "subgroup 32x64", "subgroup 32x64 texels"];
+  }
   // With 128 x 128 a workgroup has 256 invocations and 16 KiB: every WebGPU adapter grants that.
   return ["tile 64x64", "tile 128x128"];
 }
@@ -67,7 +74,7 @@ export function defaultLayout(
   if (!hasEightLanes(gpu)) return "tile 64x64";
   // The wide one takes 0.85 times as long for each column, those past the edge included; but half
   // a second more to compile, which small products do not pay back in a thousand calls.
-  const wide = 0.85 * 64 * Math.ceil(n / 64);
-  const pays = m * n * k >= 1e8 && wide < 32 * Math.ceil(n / 32);
-  return pays ? "subgroup 32x64" : "subgroup 32x32";
+  const cost = 0.85 * 64 * Math.ceil(n / 64);
+  const pays = m * n * k >= 1e8 && cost < 32 * Math.ceil(n / 32);
+  return pays ? "subgroup 32x64 texels" : "subgroup 32x32";
 }

@@ -1,6 +1,6 @@
 /**
- * The device and its memory: open an adapter, hold tensors, move bytes. With `plan.ts` and
- * `ring.ts` this is the only code that touches a `GPUDevice`.
+ * The device and its memory: open an adapter, hold tensors, move bytes. With `plan.ts`,
+ * `texels.ts` and `ring.ts` this is the only code that touches a `GPUDevice`.
  *
  * @module
  */
@@ -42,6 +42,8 @@ export interface Gpu {
   readonly hasMatrix: boolean;
   /** Pipelines by source and constants. */
   readonly pipelines: Map<string, GPUComputePipeline>;
+  /** Textures that tensors are read through, see `texels.ts`. */
+  readonly texels: Map<string, GPUTexture>;
   /** Stands in for a binding that a variant of a kernel declares but does not read. */
   readonly none: Tensor;
   /** As `none`, for a binding that could be written. */
@@ -137,6 +139,7 @@ export async function openGpu(
     subgroupSize,
     hasMatrix: subgroupSize === 32 && canMultiply(device, info),
     pipelines: new Map(),
+    texels: new Map(),
     none: placeholder(device),
     noneWritten: placeholder(device),
     memory: { current: 0, peak: 0 },

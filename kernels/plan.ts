@@ -7,6 +7,7 @@
  * @module
  */
 import { byteSize, checkGpu, type DType, type Gpu, type Host, sizeOf, type Tensor } from "./gpu.ts";
+import { copyToTexels, texelsFor } from "./texels.ts";
 
 /** What one dispatch binds and runs. */
 export interface KernelRun {
@@ -25,6 +26,8 @@ export interface KernelRun {
   types?: Record<string, DType>;
   /** Storage tensors at bindings 0, 1, ... in the order of the WGSL file. */
   tensors: readonly Tensor[];
+  /** Bindings that the kernel reads as textures, see `texels.ts`. */
+  texels?: readonly number[];
   /** Workgroups to start along x, y, z. */
   groups: readonly [number, number, number];
   /** Floating-point operations, for the profile. */
@@ -54,16 +57,12 @@ export interface TensorCopy {
   count: number;
 }
 
-interface Copy {
-  from: GPUBuffer;
-  fromOffset: number;
-  to: GPUBuffer;
-  toOffset: number;
-  size: number;
-}
+type Copy = (encoder: GPUCommandEncoder) => void;
 
 interface Dispatch {
   label: string;
+  /** What is copied for it, before it. */
+  copies: readonly Copy[];
   pipeline: GPUComputePipeline;
   bindGroup: GPUBindGroup;
   groups: readonly [number, number, number];
@@ -90,6 +89,10 @@ export function wgslOf({ label, code, include = [], types = {} }: KernelRun, hos
 
 type Command = Dispatch | Copy;
 
+function isCopy(command: Command): command is Copy {
+  return typeof command === "function";
+}
+
 /** Kernels over fixed tensors, in order. */
 export class Plan {
   readonly #gpu: Gpu;
@@ -112,7 +115,7 @@ export class Plan {
    * @throws {RangeError} If the grid is larger than WebGPU allows.
    */
   add(run: KernelRun): void {
-    const { label, tensors, groups } = run;
+    const { label, tensors, texels = [], groups } = run;
     const { device } = this.#gpu;
     const most = device.limits.maxComputeWorkgroupsPerDimension;
     if (!groups.every((n) => n >= 1 && n <= most)) {
@@ -123,20 +126,30 @@ export class Plan {
     device.pushErrorScope("validation");
     try {
       const pipeline = this.#pipeline(run);
-      const bindGroup = this.#bindGroup(pipeline, tensors);
+      const textures = new Map(
+        texels.map((binding) => [binding, texelsFor(this.#gpu, tensors[binding]!, binding)]),
+      );
+      const bindGroup = this.#bindGroup(pipeline, tensors, textures);
+      const copies = texels.map((binding): Copy => (encoder) =>
+        copyToTexels(encoder, tensors[binding]!, textures.get(binding)!)
+      );
       const { flops = 0, bytes = this.#bytesOf(tensors) } = run;
-      this.#open.push({ label, pipeline, bindGroup, groups, flops, bytes });
+      this.#open.push({ label, copies, pipeline, bindGroup, groups, flops, bytes });
     } finally { // a scope left open would swallow every later error
       this.#checks.push({ label, error: device.popErrorScope() });
     }
   }
 
-  #bindGroup(pipeline: GPUComputePipeline, tensors: readonly Tensor[]): GPUBindGroup {
+  #bindGroup(
+    pipeline: GPUComputePipeline,
+    tensors: readonly Tensor[],
+    textures: ReadonlyMap<number, GPUTexture>,
+  ): GPUBindGroup {
     return this.#gpu.device.createBindGroup({
       layout: pipeline.getBindGroupLayout(0),
       entries: tensors.map((tensor, binding) => ({
         binding,
-        resource: {
+        resource: textures.get(binding)?.createView() ?? {
           buffer: tensor.buffer,
           offset: tensor.offset,
           // vec4 arrays need whole vec4s; buffers are made of them.
@@ -159,14 +172,9 @@ export class Plan {
    */
   copy({ from, fromStart = 0, to, toStart = 0, count }: TensorCopy): void {
     const bytes = byteSize({ shape: [1], dtype: from.dtype });
-    const command: Copy = {
-      from: from.buffer,
-      fromOffset: from.offset + fromStart * bytes,
-      to: to.buffer,
-      toOffset: to.offset + toStart * bytes,
-      size: count * bytes,
-    };
-    const { fromOffset, toOffset, size } = command;
+    const fromOffset = from.offset + fromStart * bytes;
+    const toOffset = to.offset + toStart * bytes;
+    const size = count * bytes;
     const isInside = (start: number, { shape }: Tensor) =>
       start >= 0 && count >= 0 && start + count <= sizeOf(shape);
     if (
@@ -178,7 +186,9 @@ export class Plan {
           `to ${toStart} of (${to.shape}) ${to.dtype}`,
       );
     }
-    this.#open.push(command);
+    this.#open.push((encoder) =>
+      encoder.copyBufferToBuffer(from.buffer, fromOffset, to.buffer, toOffset, size)
+    );
   }
 
   #pipeline(run: KernelRun): GPUComputePipeline {
@@ -242,13 +252,13 @@ export class Plan {
   encode(encoder: GPUCommandEncoder): void {
     let pass: GPUComputePassEncoder | null = null;
     for (const command of this.#parts.flat()) {
-      if ("pipeline" in command) {
-        dispatch(pass ??= encoder.beginComputePass(), command);
-      } else {
+      const copies = isCopy(command) ? [command] : command.copies;
+      if (copies.length > 0) {
         pass?.end();
         pass = null;
-        copy(encoder, command);
+        for (const copy of copies) copy(encoder);
       }
+      if (!isCopy(command)) dispatch(pass ??= encoder.beginComputePass(), command);
     }
     pass?.end();
   }
@@ -279,14 +289,14 @@ export class Plan {
       });
       const encoder = device.createCommandEncoder();
       part.forEach((command, i) => {
-        if (!("pipeline" in command)) return copy(encoder, command);
-        const pass = encoder.beginComputePass({
-          timestampWrites: {
-            querySet,
-            beginningOfPassWriteIndex: 2 * i,
-            endOfPassWriteIndex: 2 * i + 1,
-          },
-        });
+        if (isCopy(command)) return command(encoder);
+        const begin = { beginningOfPassWriteIndex: 2 * i };
+        const end = { querySet, endOfPassWriteIndex: 2 * i + 1 };
+        const hasCopies = command.copies.length > 0; // which are part of its time
+        if (hasCopies) encoder.beginComputePass({ timestampWrites: { querySet, ...begin } }).end();
+        for (const copy of command.copies) copy(encoder);
+        const timestampWrites = hasCopies ? end : { ...begin, ...end };
+        const pass = encoder.beginComputePass({ timestampWrites });
         dispatch(pass, command);
         pass.end();
       });
@@ -312,14 +322,10 @@ function dispatch(pass: GPUComputePassEncoder, { pipeline, bindGroup, groups }: 
   pass.dispatchWorkgroups(...groups);
 }
 
-function copy(encoder: GPUCommandEncoder, { from, fromOffset, to, toOffset, size }: Copy): void {
-  encoder.copyBufferToBuffer(from, fromOffset, to, toOffset, size);
-}
-
-function sumByLabel(commands: readonly (Dispatch | Copy)[], times: Float64Array): ProfileRow[] {
+function sumByLabel(commands: readonly Command[], times: Float64Array): ProfileRow[] {
   const rows = new Map<string, ProfileRow>();
   commands.forEach((command, i) => {
-    if (!("pipeline" in command)) return; // copies carry no timestamps
+    if (isCopy(command)) return; // carries no timestamps
     const { label, flops, bytes } = command;
     const row = rows.get(label) ?? { label, calls: 0, ms: 0, flops: 0, bytes: 0 };
     row.calls++;

@@ -51,7 +51,7 @@ gpuTest("gemm() gives the same bits in every layout of an adapter", async (gpu) 
 
 Deno.test("defaultLayout() widens the workgroup where that pays", () => {
   const eight = { isCpu: true, subgroupSize: 8 } as Gpu;
-  const [narrow, wide] = ["subgroup 32x32", "subgroup 32x64"];
+  const [narrow, wide] = ["subgroup 32x32", "subgroup 32x64 texels"];
   const layout = (m: number, n: number, k: number) =>
     defaultLayout(eight, { m, n, k, isHalf: true });
   const widths = [32, 36, 64, 68, 96, 100, 384, 416].map((n) => [n, layout(1e4, n, 1e4)]);

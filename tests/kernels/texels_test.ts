@@ -1,0 +1,123 @@
+import assert from "node:assert/strict";
+import {
+  createTensor,
+  type DType,
+  type Gpu,
+  readTensor,
+  type Tensor,
+  uploadTensor,
+  viewTensor,
+} from "../../kernels/gpu.ts";
+import { grid1d } from "../../kernels/grid.ts";
+import { type KernelRun, Plan, runPlans } from "../../kernels/plan.ts";
+import { fitsTexels, texelSource } from "../../kernels/texels.ts";
+import { gpuTest, uniform } from "../testing.ts";
+
+/** y = x, read as a texture, in f32. */
+function copyRun(x: Tensor, y: Tensor): KernelRun {
+  const size = y.shape[0]! / 4;
+  return {
+    label: "copy",
+    code: `
+@group(0) @binding(0) var<storage, read_write> y: array<vec4f>;
+${texelSource("x", 1)}
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let i = id.y * groups.x * 64 + id.x;
+  if (i < ${size}) { y[i] = x_at(i); }
+}`,
+    tensors: [y, x],
+    texels: [1],
+    groups: grid1d(size, 64),
+  };
+}
+
+/** What the kernel makes of each tensor, in one submit. */
+async function copies(gpu: Gpu, tensors: Tensor[]): Promise<Float32Array[]> {
+  const plan = new Plan(gpu);
+  const results = tensors.map((x) => {
+    const y = createTensor(gpu, [x.shape[0]!]);
+    plan.add(copyRun(x, y));
+    return y;
+  });
+  await plan.ready();
+  runPlans(gpu, [plan]);
+  return await Promise.all(results.map((y) => readTensor(gpu, y)));
+}
+
+const ROW = 4 * 8192; // elements in a row of texels
+const MOST = 64 * ROW;
+
+for (const dtype of ["f32", "f16"] as const) {
+  gpuTest(`tensors of every length are read as textures, ${dtype}`, async (gpu) => {
+    if (dtype === "f16" && !gpu.hasF16) return;
+    // The larger first: what it leaves behind in the texture must not be seen.
+    const sizes = [MOST, MOST - 4, 2 * ROW + 8, ROW + 4, ROW, ROW - 4, 4];
+    const values = sizes.map((size, seed) => {
+      const numbers = uniform(size, seed);
+      return dtype === "f16" ? new Float32Array(new Float16Array(numbers)) : numbers;
+    });
+    const tensors = values.map((x) => uploadTensor(gpu, x, [x.length], dtype));
+    const results = await copies(gpu, tensors);
+    for (const [i, result] of results.entries()) {
+      const at = result.findIndex((x, j) => !Object.is(x, values[i]![j]));
+      assert.equal(result.length, sizes[i]);
+      assert.equal(at, -1, `${sizes[i]} elements: number ${at} is ${result[at]}`);
+    }
+  });
+}
+
+gpuTest("halves are widened exactly: all that are no NaN", async (gpu) => {
+  if (!gpu.hasF16) return;
+  const halves = new Float16Array(Uint16Array.from({ length: 2 ** 16 }, (_, bits) => bits).buffer);
+  const wanted = new Float32Array(halves);
+  const [result] = await copies(gpu, [uploadTensor(gpu, wanted, [2 ** 16], "f16")]);
+  const at = wanted.findIndex((x, i) => !Number.isNaN(x) && !Object.is(x, result![i]));
+  assert.equal(at, -1, `${wanted[at]} is read as ${result![at]}`);
+  assert(wanted.every((x, i) => Number.isNaN(x) === Number.isNaN(result![i])));
+});
+
+gpuTest("a view is read from where it starts", async (gpu) => {
+  const values = uniform(ROW + 640, 1);
+  const whole = uploadTensor(gpu, values, [values.length]);
+  const view = viewTensor(gpu, whole, { start: 576, shape: [ROW + 64] });
+  const [result] = await copies(gpu, [view]);
+  assert.deepEqual(result, values.slice(576, 576 + ROW + 64));
+});
+
+gpuTest("tensors written by a kernel of the same plan are read as they then are", async (gpu) => {
+  const [x, y, z] = [4, 4, 4].map((size, seed) => uploadTensor(gpu, uniform(size, seed), [size]));
+  const plan = new Plan(gpu);
+  plan.add(copyRun(x!, y!));
+  plan.add(copyRun(y!, z!));
+  await plan.ready();
+  runPlans(gpu, [plan]);
+  assert.deepEqual(await readTensor(gpu, z!), uniform(4, 0));
+});
+
+gpuTest("the profile counts the copies as time of the kernel", async (gpu) => {
+  if (!gpu.hasTimestamps) return;
+  const run = copyRun(createTensor(gpu, [MOST]), createTensor(gpu, [4]));
+  const time = async (texels: number[]) => {
+    const plan = new Plan(gpu);
+    const code = texels.length > 0 ? run.code : run.code.replace(
+      texelSource("x", 1),
+      "@group(0) @binding(1) var<storage, read> x: array<vec4f>; fn x_at(i: u32) -> vec4f { return x[i]; }",
+    );
+    plan.add({ ...run, code, texels });
+    await plan.ready();
+    await plan.profile();
+    const rows = await Promise.all([1, 2, 3].map(() => plan.profile()));
+    assert(rows.every(([row]) => row!.label === "copy" && row!.calls === 1));
+    return Math.min(...rows.map(([row]) => row!.ms));
+  };
+  const [buffer, texture] = [await time([]), await time([1])];
+  // One vec4 takes no time, 8 MiB take some.
+  assert(texture > 2 * buffer, `${texture} ms with a copy of 8 MiB, ${buffer} ms without`);
+});
+
+Deno.test("fitsTexels() wants whole texels of floats, and not too many", () => {
+  const fits = (shape: number[], dtype: DType = "f32") => fitsTexels({ shape, dtype });
+  assert(fits([MOST]) && fits([4]) && fits([3, 4], "f16") && fits([64, 8192, 4], "f16"));
+  assert(!fits([MOST + 4]) && !fits([3, 3]) && !fits([4], "u32") && !fits([16], "u8"));
+});
