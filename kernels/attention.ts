@@ -1,4 +1,5 @@
 import { type Gpu, hasEightLanes, type Tensor } from "./gpu.ts";
+import { declareOperands } from "./operands.ts";
 import type { Plan } from "./plan.ts";
 import { requireTensors } from "./shape.ts";
 import forward from "./attention.wgsl" with { type: "text" };
@@ -7,8 +8,10 @@ import backwardKv from "./attention_backward_kv.wgsl" with { type: "text" };
 import backwardKvTile from "./attention_backward_kv_tile.wgsl" with { type: "text" };
 import backwardQ from "./attention_backward_q.wgsl" with { type: "text" };
 import common from "./attention_rows.wgsl" with { type: "text" };
+import four from "./attention_four.wgsl" with { type: "text" };
 import subgroup from "./attention_subgroup.wgsl" with { type: "text" };
 import tile from "./attention_tile.wgsl" with { type: "text" };
+import two from "./attention_two.wgsl" with { type: "text" };
 
 /** How the kernels are laid out on the machine; `auto` takes the one made for the adapter. */
 export type AttentionVariant = "auto" | "subgroup" | "tile";
@@ -46,7 +49,9 @@ interface RowKernel {
   label: string;
   code: string;
   include?: string[];
-  /** Bindings after `qkv`, `cos` and `sin`. */
+  /** Gradient of the output, if it is an operand. */
+  dOut?: Tensor;
+  /** Bindings after the operands. */
   tensors: Tensor[];
   /** Rows a workgroup owns. */
   rows: number;
@@ -57,8 +62,8 @@ interface RowKernel {
 const DIM = 64; // of a head; the kernels are written for it
 
 const VARIANTS = {
-  subgroup: { shared: subgroup, rows: 16, kv: backwardKv, kvRows: 16 },
-  tile: { shared: tile, rows: 64, kv: backwardKvTile, kvRows: 32 },
+  subgroup: { shared: [subgroup, two], texels: true, rows: 32, kv: backwardKv, kvRows: 32 },
+  tile: { shared: [tile, four], texels: false, rows: 64, kv: backwardKvTile, kvRows: 32 },
 };
 
 /** The variant made for an adapter. */
@@ -104,7 +109,8 @@ export function attentionBackward(plan: Plan, input: AttentionBackwardInput): vo
     label: `${label}_q`,
     code: backwardQ,
     include: [backward],
-    tensors: [dOut, lse, dQkv, out, delta],
+    dOut,
+    tensors: [lse, dQkv, delta, out],
     rows,
     products: 3,
   });
@@ -112,7 +118,8 @@ export function attentionBackward(plan: Plan, input: AttentionBackwardInput): vo
     label: `${label}_kv`,
     code: kv,
     include: [backward],
-    tensors: [dOut, lse, dQkv, delta],
+    dOut,
+    tensors: [lse, dQkv, delta],
     rows: kvRows,
     products: 4,
   });
@@ -137,15 +144,24 @@ function checkTensors(label: string, input: AttentionInput): void {
 
 function add(plan: Plan, input: AttentionInput, kernel: RowKernel): void {
   const { qkv, cos, sin, heads, prefix } = input;
-  const { label, code, include = [], tensors, rows, products } = kernel;
+  const { label, code, include = [], dOut, tensors, rows, products } = kernel;
   const [batch, tokens] = qkv.shape as [number, number];
+  const { shared, texels: asTexels } = variantOf(plan, input);
+  const operands = [
+    { name: "qkv", type: "Activation", tensor: qkv },
+    { name: "cosine", type: "f32", tensor: cos },
+    { name: "sine", type: "f32", tensor: sin },
+    ...(dOut ? [{ name: "dOut", type: "Activation", tensor: dOut }] : []),
+  ].map((operand, binding) => ({ ...operand, binding }));
+  const { source, texels } = declareOperands(operands, asTexels);
   plan.add({
     label,
     code,
-    include: [common, variantOf(plan, input).shared, ...include],
+    include: [source, common, ...shared, ...include],
     constants: { HEADS: heads, TOKENS: tokens, PREFIX: prefix },
     types: { Activation: qkv.dtype },
-    tensors: [qkv, cos, sin, ...tensors],
+    tensors: [...operands.map(({ tensor }) => tensor), ...tensors],
+    texels,
     groups: [Math.ceil(tokens / rows), heads, batch],
     flops: products * 2 * DIM * batch * heads * tokens ** 2,
   });

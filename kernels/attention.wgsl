@@ -6,7 +6,7 @@
 //   out  (batch, TOKENS, HEADS, 64)  Activation
 //   lse  (batch, HEADS, TOKENS)      f32   kept for the backward
 //
-// A lane owns query rows; grid (rows / SPAN, HEADS, batch). Keys pass four at a time; the running
+// A lane owns query rows; grid (rows / SPAN, HEADS, batch). Keys pass PASS at a time; the running
 // (maximum, sum, weighted values) is rescaled whenever the maximum grows, so that no score is
 // stored. Dao 2023 (FlashAttention-2), arXiv:2307.08691, algorithm 1.
 
@@ -26,11 +26,6 @@ fn store_pair(kind: u32, token: u32, c: u32, x: Pair) {
   out[i + 8u] = vec4<Activation>(x.hi);
 }
 
-// Score of a key; none for keys past the end.
-fn score(dot: Value, key: u32) -> Value {
-  return select(Value(LOWEST), SCALE * dot, key < TOKENS);
-}
-
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) index: u32) {
   head = group.y;
@@ -42,18 +37,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
   var o: Rows;
   var highest = Value(LOWEST);
   var sum = Value(0.0);
-  for (var key = 0u; key < TOKENS; key += 4u) {
+  for (var key = 0u; key < TOKENS; key += PASS) {
     stage(key);
-    let dots = dot4(&q, share4(KEY, key));
-    let s0 = score(dots[0], key);
-    let s1 = score(dots[1], key + 1u);
-    let s2 = score(dots[2], key + 2u);
-    let s3 = score(dots[3], key + 3u);
-    let higher = max(highest, max(max(s0, s1), max(s2, s3)));
+    let scores = within(times(SCALE, dot_some(&q, share_some(KEY, key))), key, LOWEST);
+    let higher = max(highest, most(scores));
     let keep = exp(highest - higher);
-    let p = Values(exp(s0 - higher), exp(s1 - higher), exp(s2 - higher), exp(s3 - higher));
-    sum = keep * sum + ((p[0] + p[1]) + (p[2] + p[3]));
-    accumulate(&o, keep, p, share4(VALUE, key));
+    let p = exp_of(less(scores, higher));
+    sum = keep * sum + sum_of(p);
+    accumulate(&o, keep, p, share_some(VALUE, key));
     highest = higher;
   }
 

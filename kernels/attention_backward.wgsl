@@ -3,8 +3,8 @@
 //   dOut  (batch, TOKENS, HEADS, 64)     Activation
 //   lse   (batch, HEADS, TOKENS)         f32         of the forward
 //   dQkv  (batch, TOKENS, 3, HEADS, 64)  Activation  written
-//   delta (batch, HEADS, TOKENS)         f32         declared by the kernel: written by the first
-//                                                    pass, over the queries, read by the second
+//   delta (batch, HEADS, TOKENS)         f32         written by the first pass, over the queries,
+//                                                    read by the second
 //
 // For a query i and a key j of a head, q' and k' turned by RoPE:
 //
@@ -21,14 +21,14 @@
 
 const GRADIENT = 3u; // kind of row: dOut
 
-@group(0) @binding(3) var<storage, read> dOut: array<vec4<Activation>>;
 @group(0) @binding(4) var<storage, read> lse: array<f32>;
 @group(0) @binding(5) var<storage, read_write> dQkv: array<vec4<Activation>>;
+@group(0) @binding(6) var<storage, read_write> delta: array<f32>;
 
 fn row_pair(kind: u32, token: u32, c: u32) -> Pair {
   if (kind == GRADIENT) {
     let i = place_out(token) + c;
-    return Pair(vec4f(dOut[i]), vec4f(dOut[i + 8u]));
+    return Pair(dOut_at(i), dOut_at(i + 8u));
   }
   return qkv_pair(kind, token, c);
 }
@@ -42,25 +42,10 @@ fn store_pair(part: u32, token: u32, c: u32, x: Pair) {
   dQkv[i + 8u] = vec4<Activation>(y.hi);
 }
 
-// p and dS of the keys owned with queries query .. query + 3, zero for queries past the end.
-fn weights4(s: Values, query: u32) -> Values {
-  return within(
-    Values(
-      weight(s[0], query), weight(s[1], query + 1u),
-      weight(s[2], query + 2u), weight(s[3], query + 3u),
-    ),
-    query,
-  );
+// Of a query; the last one's for those past the end.
+fn lse_of(query: u32) -> f32 {
+  return lse[place_row(min(query, TOKENS - 1u))];
 }
-fn weight(s: Value, query: u32) -> Value {
-  return exp(SCALE * s - lse[place_row(min(query, TOKENS - 1u))]);
-}
-fn slopes4(p: Values, dp: Values, query: u32) -> Values {
-  return Values(
-    slope(p[0], dp[0], query), slope(p[1], dp[1], query + 1u),
-    slope(p[2], dp[2], query + 2u), slope(p[3], dp[3], query + 3u),
-  );
-}
-fn slope(p: Value, dp: Value, query: u32) -> Value {
-  return p * (dp - delta[place_row(min(query, TOKENS - 1u))]);
+fn delta_of(query: u32) -> f32 {
+  return delta[place_row(min(query, TOKENS - 1u))];
 }

@@ -2,24 +2,20 @@
 //
 //   out  (batch, TOKENS, HEADS, 64)  Activation  of the forward
 //
-// A lane owns query rows; grid (rows / SPAN, HEADS, batch). Keys and values pass four at a time.
+// A lane owns query rows; grid (rows / SPAN, HEADS, batch). Keys and values pass PASS at a time.
 
 const KIND_A = KEY;
 const KIND_B = VALUE;
 
-@group(0) @binding(6) var<storage, read> out: array<vec4<Activation>>;
-@group(0) @binding(7) var<storage, read_write> delta: array<f32>;
+@group(0) @binding(7) var<storage, read> out: array<vec4<Activation>>;
 
-fn row_lse(r: u32) -> f32 {
-  return lse[place_row(own_token(r))];
-}
 fn row_delta(r: u32) -> f32 {
   let start = place_out(own_token(r));
   var sum = vec4f();
   for (var i = start; i < start + 16u; i++) {
-    sum = fma(vec4f(dOut[i]), vec4f(out[i]), sum);
+    sum = fma(dOut_at(i), vec4f(out[i]), sum);
   }
-  return (sum.x + sum.y) + (sum.z + sum.w);
+  return total_of(sum);
 }
 
 @compute @workgroup_size(LANES)
@@ -29,29 +25,27 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
   lane = index;
   own = group.x * SPAN + lane;
 
-  let own_lse = value_of(row_lse(0u), row_lse(OWNED - 1u));
-  let own_delta = value_of(row_delta(0u), row_delta(OWNED - 1u));
+  var lses: array<f32, OWNED>;
+  var deltas: array<f32, OWNED>;
   for (var r = 0u; r < OWNED; r++) {
+    lses[r] = lse_of(own_token(r));
+    deltas[r] = row_delta(r);
     if (own + r * LANES < TOKENS) {
-      delta[place_row(own + r * LANES)] = value_at(own_delta, r);
+      delta[place_row(own + r * LANES)] = deltas[r];
     }
   }
+  let own_lse = value_of(lses);
+  let own_delta = value_of(deltas);
 
   var q = own_rows(QUERY);
   var d = own_rows(GRADIENT);
   var dq: Rows;
-  for (var key = 0u; key < TOKENS; key += 4u) {
+  for (var key = 0u; key < TOKENS; key += PASS) {
     stage(key);
-    let keys = share4(KEY, key);
-    let s = dot4(&q, keys);
-    let dp = dot4(&d, share4(VALUE, key));
-    let ds = Values(
-      exp(SCALE * s[0] - own_lse) * (dp[0] - own_delta),
-      exp(SCALE * s[1] - own_lse) * (dp[1] - own_delta),
-      exp(SCALE * s[2] - own_lse) * (dp[2] - own_delta),
-      exp(SCALE * s[3] - own_lse) * (dp[3] - own_delta),
-    );
-    accumulate(&dq, Value(1.0), within(ds, key), keys);
+    let keys = share_some(KEY, key);
+    let p = exp_of(less(times(SCALE, dot_some(&q, keys)), own_lse));
+    let ds = product(p, less(dot_some(&d, share_some(VALUE, key)), own_delta));
+    accumulate(&dq, Value(1.0), within(ds, key, 0.0), keys);
   }
   store_rows(QUERY, &dq, Value(SCALE));
 }

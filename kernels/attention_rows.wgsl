@@ -7,10 +7,11 @@
 // A row of 64 is 8 pairs: pair c is the dims 4c..4c+3 with the dims 32 above them, which RoPE
 // turns together. The first PREFIX tokens (class, registers) have no place and are not turned.
 //
-// An invocation owns rows of one side (the queries, say) and meets all rows of the other side,
-// four at a time; those it shares with its workgroup. How many it owns, and how a shared row gets
-// to every invocation, is the matter of attention_subgroup.wgsl and attention_tile.wgsl: one of
-// them follows this file. The kernel comes last and says what a row is:
+// An invocation owns rows of one side (the queries, say) and meets all rows of the other side, PASS
+// at a time; those it shares with its workgroup. How many it owns, how many pass, and how a shared
+// row gets to every invocation, is the matter of attention_subgroup.wgsl with attention_two.wgsl,
+// and of attention_tile.wgsl with attention_four.wgsl: one pair of them follows this file. The
+// kernel comes last and says what a row is:
 //
 //   fn row_pair(kind: u32, token: u32, c: u32) -> Pair      reads pair c of a row
 //   fn store_pair(kind: u32, token: u32, c: u32, x: Pair)   writes it
@@ -18,6 +19,7 @@
 //
 // Arrays are indexed by what becomes a constant when functions are inlined, so that they live in
 // registers: hence the lines that differ in a number only.
+// operands.ts declares what is only read: NAME_at(i) is vec4 number i of it.
 // RoPE: Su et al. 2021, arXiv:2104.09864.
 
 alias Activation = f32;
@@ -25,10 +27,6 @@ alias Activation = f32;
 override HEADS: u32 = 6;
 override TOKENS: u32 = 261;
 override PREFIX: u32 = 5;
-
-@group(0) @binding(0) var<storage, read> qkv: array<vec4<Activation>>;
-@group(0) @binding(1) var<storage, read> cosine: array<vec4f>;
-@group(0) @binding(2) var<storage, read> sine: array<vec4f>;
 
 const QUERY = 0u;
 const KEY = 1u;
@@ -57,7 +55,7 @@ fn place_row(token: u32) -> u32 { // (batch, HEADS, TOKENS)
 fn angle(token: u32, c: u32) -> Pair {
   let i = (max(token, PREFIX) - PREFIX) * 8u + c;
   let placed = token >= PREFIX;
-  return Pair(select(vec4f(1.0), cosine[i], placed), select(vec4f(0.0), sine[i], placed));
+  return Pair(select(vec4f(1.0), cosine_at(i), placed), select(vec4f(0.0), sine_at(i), placed));
 }
 fn turn(x: Pair, a: Pair) -> Pair {
   return Pair(x.lo * a.lo - x.hi * a.hi, x.hi * a.lo + x.lo * a.hi);
@@ -69,7 +67,7 @@ fn turn_back(x: Pair, a: Pair) -> Pair {
 // Pair c of a query, a key (both turned) or a value.
 fn qkv_pair(part: u32, token: u32, c: u32) -> Pair {
   let i = place_qkv(part, token) + c;
-  let x = Pair(vec4f(qkv[i]), vec4f(qkv[i + 8u]));
+  let x = Pair(qkv_at(i), qkv_at(i + 8u));
   if (part == VALUE) {
     return x;
   }
@@ -77,8 +75,6 @@ fn qkv_pair(part: u32, token: u32, c: u32) -> Pair {
 }
 
 alias Rows = array<Chunk, 8>; // the rows an invocation owns; Chunk is pair c of each
-alias Four = array<Shared, 4>; // four shared rows
-alias Values = array<Value, 4>; // a number for each row owned, for each of four shared rows
 
 fn own_token(r: u32) -> u32 {
   return min(own + r * LANES, TOKENS - 1u);
@@ -104,26 +100,10 @@ fn scaled(x: Pair, by: f32) -> Pair {
   return Pair(x.lo * by, x.hi * by);
 }
 
-// Numbers for shared rows first .. first + 3, zero for those past the end.
-fn within(x: Values, first: u32) -> Values {
-  return Values(
-    x[0],
-    select(Value(0.0), x[1], first + 1u < TOKENS),
-    select(Value(0.0), x[2], first + 2u < TOKENS),
-    select(Value(0.0), x[3], first + 3u < TOKENS),
-  );
+fn total_of(sum: vec4f) -> f32 {
+  let halves = sum.xy + sum.zw;
+  return halves.x + halves.y;
 }
-
-// Shared rows token .. token + 3; those past the end repeat the last one.
-fn share4(kind: u32, token: u32) -> Four {
-  return Four(
-    share(kind, token), share(kind, token + 1u), share(kind, token + 2u), share(kind, token + 3u),
-  );
-}
-fn parts(rows: Four, c: u32) -> array<Pair, 4> {
-  return array<Pair, 4>(part(rows[0], c), part(rows[1], c), part(rows[2], c), part(rows[3], c));
-}
-
 // x · row
 fn dot_row(x: ptr<function, Rows>, row: Shared) -> Value {
   var sum = Sum();
@@ -137,33 +117,15 @@ fn dot_row(x: ptr<function, Rows>, row: Shared) -> Value {
   sum = add_product(sum, (*x)[7], part(row, 7u));
   return total(sum);
 }
-fn dot4(x: ptr<function, Rows>, rows: Four) -> Values {
-  return Values(
-    dot_row(x, rows[0]), dot_row(x, rows[1]), dot_row(x, rows[2]), dot_row(x, rows[3]),
-  );
-}
 
 // x = keep x + sum_j w[j] rows[j]
-fn accumulate(x: ptr<function, Rows>, keep: Value, w: Values, rows: Four) {
-  (*x)[0] = mix4((*x)[0], keep, w, parts(rows, 0u));
-  (*x)[1] = mix4((*x)[1], keep, w, parts(rows, 1u));
-  (*x)[2] = mix4((*x)[2], keep, w, parts(rows, 2u));
-  (*x)[3] = mix4((*x)[3], keep, w, parts(rows, 3u));
-  (*x)[4] = mix4((*x)[4], keep, w, parts(rows, 4u));
-  (*x)[5] = mix4((*x)[5], keep, w, parts(rows, 5u));
-  (*x)[6] = mix4((*x)[6], keep, w, parts(rows, 6u));
-  (*x)[7] = mix4((*x)[7], keep, w, parts(rows, 7u));
-}
-fn mix4_pair(x: Pair, keep: f32, w: vec4f, y: array<Pair, 4>) -> Pair {
-  var lo = x.lo * keep;
-  var hi = x.hi * keep;
-  lo = fma(vec4f(w.x), y[0].lo, lo);
-  hi = fma(vec4f(w.x), y[0].hi, hi);
-  lo = fma(vec4f(w.y), y[1].lo, lo);
-  hi = fma(vec4f(w.y), y[1].hi, hi);
-  lo = fma(vec4f(w.z), y[2].lo, lo);
-  hi = fma(vec4f(w.z), y[2].hi, hi);
-  lo = fma(vec4f(w.w), y[3].lo, lo);
-  hi = fma(vec4f(w.w), y[3].hi, hi);
-  return Pair(lo, hi);
+fn accumulate(x: ptr<function, Rows>, keep: Value, w: Values, rows: Some) {
+  (*x)[0] = mix_chunk((*x)[0], keep, w, parts(rows, 0u));
+  (*x)[1] = mix_chunk((*x)[1], keep, w, parts(rows, 1u));
+  (*x)[2] = mix_chunk((*x)[2], keep, w, parts(rows, 2u));
+  (*x)[3] = mix_chunk((*x)[3], keep, w, parts(rows, 3u));
+  (*x)[4] = mix_chunk((*x)[4], keep, w, parts(rows, 4u));
+  (*x)[5] = mix_chunk((*x)[5], keep, w, parts(rows, 5u));
+  (*x)[6] = mix_chunk((*x)[6], keep, w, parts(rows, 6u));
+  (*x)[7] = mix_chunk((*x)[7], keep, w, parts(rows, 7u));
 }

@@ -1,16 +1,15 @@
 // Shared rows by subgroup, for CPU adapters with 8 lanes: a workgroup is one subgroup, a lane owns
-// two rows. Lane c reads pair c of a shared row; a shuffle by a constant, which costs one
-// instruction there, gives it to all lanes.
+// four rows. Lane c reads pair c of a shared row; a shuffle by a constant, which costs one
+// instruction there, gives it to all lanes. Reads cost most: four rows share each.
 
 const LANES = 8u;
-const OWNED = 2u;
-const SPAN = 16u; // rows a workgroup owns
+const OWNED = 4u;
+const SPAN = 32u; // rows a workgroup owns
 
-alias Value = vec2f; // a number for each row owned
-alias Chunk = array<Pair, 2>; // pair c of each row owned
+alias Value = vec4f; // a number for each row owned
+alias Chunk = array<Pair, 4>; // pair c of each row owned
 alias Shared = Pair; // pair `lane` of a shared row
-
-struct Sum { a: vec4f, b: vec4f } // of products, four partial sums a row
+alias Sum = array<vec4f, 4>; // of products, four partial sums a row
 
 fn stage(first: u32) {} // no preparation
 
@@ -22,18 +21,24 @@ fn part(row: Shared, c: u32) -> Pair {
 }
 
 fn own_chunk(kind: u32, c: u32) -> Chunk {
-  return Chunk(row_pair(kind, own_token(0u), c), row_pair(kind, own_token(1u), c));
+  return Chunk(
+    row_pair(kind, own_token(0u), c), row_pair(kind, own_token(1u), c),
+    row_pair(kind, own_token(2u), c), row_pair(kind, own_token(3u), c),
+  );
 }
 fn store_chunk(kind: u32, c: u32, x: Chunk, by: Value) {
-  if (own < TOKENS) {
-    store_pair(kind, own, c, scaled(x[0], by.x));
-  }
-  if (own + LANES < TOKENS) {
-    store_pair(kind, own + LANES, c, scaled(x[1], by.y));
+  store_within(kind, own, c, scaled(x[0], by.x));
+  store_within(kind, own + LANES, c, scaled(x[1], by.y));
+  store_within(kind, own + 2u * LANES, c, scaled(x[2], by.z));
+  store_within(kind, own + 3u * LANES, c, scaled(x[3], by.w));
+}
+fn store_within(kind: u32, token: u32, c: u32, x: Pair) {
+  if (token < TOKENS) {
+    store_pair(kind, token, c, x);
   }
 }
-fn value_of(a: f32, b: f32) -> Value {
-  return vec2f(a, b);
+fn value_of(x: array<f32, OWNED>) -> Value {
+  return Value(x[0], x[1], x[2], x[3]);
 }
 fn value_at(x: Value, r: u32) -> f32 {
   return x[r];
@@ -42,19 +47,21 @@ fn value_at(x: Value, r: u32) -> f32 {
 // sum + x y, element by element
 fn add_product(sum: Sum, x: Chunk, y: Pair) -> Sum {
   return Sum(
-    fma(x[0].hi, y.hi, fma(x[0].lo, y.lo, sum.a)),
-    fma(x[1].hi, y.hi, fma(x[1].lo, y.lo, sum.b)),
+    fma(x[0].hi, y.hi, fma(x[0].lo, y.lo, sum[0])),
+    fma(x[1].hi, y.hi, fma(x[1].lo, y.lo, sum[1])),
+    fma(x[2].hi, y.hi, fma(x[2].lo, y.lo, sum[2])),
+    fma(x[3].hi, y.hi, fma(x[3].lo, y.lo, sum[3])),
   );
 }
 fn total(sum: Sum) -> Value {
-  let a = sum.a.xy + sum.a.zw;
-  let b = sum.b.xy + sum.b.zw;
-  return vec2f(a.x + a.y, b.x + b.y);
+  return Value(total_of(sum[0]), total_of(sum[1]), total_of(sum[2]), total_of(sum[3]));
 }
 // keep x + sum_j w[j] y[j]
-fn mix4(x: Chunk, keep: Value, w: Values, y: array<Pair, 4>) -> Chunk {
+fn mix_chunk(x: Chunk, keep: Value, w: Values, y: Parts) -> Chunk {
   return Chunk(
-    mix4_pair(x[0], keep.x, vec4f(w[0].x, w[1].x, w[2].x, w[3].x), y),
-    mix4_pair(x[1], keep.y, vec4f(w[0].y, w[1].y, w[2].y, w[3].y), y),
+    mix_pair(x[0], keep.x, Numbers(w[0].x, w[1].x), y),
+    mix_pair(x[1], keep.y, Numbers(w[0].y, w[1].y), y),
+    mix_pair(x[2], keep.z, Numbers(w[0].z, w[1].z), y),
+    mix_pair(x[3], keep.w, Numbers(w[0].w, w[1].w), y),
   );
 }

@@ -42,8 +42,8 @@ fn store_chunk(kind: u32, c: u32, x: Chunk, by: Value) {
     store_pair(kind, own, c, scaled(x, by));
   }
 }
-fn value_of(a: f32, b: f32) -> Value { // b is of a second row, which there is not
-  return a;
+fn value_of(x: array<f32, OWNED>) -> Value {
+  return x[0];
 }
 fn value_at(x: Value, r: u32) -> f32 {
   return x;
@@ -53,9 +53,8 @@ fn add_product(sum: Sum, x: Chunk, y: Pair) -> Sum {
   return fma(x.hi, y.hi, fma(x.lo, y.lo, sum));
 }
 fn total(sum: Sum) -> Value {
-  let a = sum.xy + sum.zw;
-  return a.x + a.y;
+  return total_of(sum);
 }
-fn mix4(x: Chunk, keep: Value, w: Values, y: array<Pair, 4>) -> Chunk {
-  return mix4_pair(x, keep, vec4f(w[0], w[1], w[2], w[3]), y);
+fn mix_chunk(x: Chunk, keep: Value, w: Values, y: Parts) -> Chunk {
+  return mix_pair(x, keep, Numbers(w[0], w[1], w[2], w[3]), y);
 }

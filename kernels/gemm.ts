@@ -1,7 +1,7 @@
 import { createTensor, type Gpu, hasEightLanes, sizeOf, type Tensor, viewTensor } from "./gpu.ts";
-import { operandSource, texelBindings } from "./gemm_operands.ts";
 import { defaultLayout, GEMM_LAYOUTS, type GemmLayout, layoutsFor } from "./gemm_layout.ts";
 import { grid1d } from "./grid.ts";
+import { declareOperands } from "./operands.ts";
 import type { Plan } from "./plan.ts";
 import gelu from "./gelu.wgsl" with { type: "text" };
 import type { Dropout } from "./sites.ts";
@@ -150,10 +150,14 @@ function record(plan: Plan, input: GemmInput, choice: Sizes & { layout: GemmLayo
     SPLITS: splits,
     ...constants,
   };
-  const operands = [a, b, second?.a, second?.b];
-  const inputs = [...operands, second?.dropout?.site].map((tensor) => tensor ?? none);
-  const texels = layout.texels ? texelBindings(operands) : [];
-  const include = [random, gelu, epilogue, operandSource(texels), loads];
+  const { source, texels } = declareOperands([
+    { name: "a", binding: 5, type: "TypeA", tensor: a },
+    { name: "b", binding: 6, type: "TypeB", tensor: b },
+    { name: "a2", binding: 7, type: "TypeA2", tensor: second?.a },
+    { name: "b2", binding: 8, type: "TypeB2", tensor: second?.b },
+  ], layout.texels ?? false);
+  const inputs = [a, b, second?.a, second?.b, second?.dropout?.site].map((t) => t ?? none);
+  const include = [random, gelu, epilogue, source, loads];
   const types = {
     TypeA: a?.dtype ?? "f32",
     TypeB: b?.dtype ?? "f32",

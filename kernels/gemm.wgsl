@@ -1,5 +1,5 @@
-// Loads of 4×4 blocks of the operands, the same for every GEMM variant; gemm_operands.ts declares
-// the operands, NAME_at(i) is vec4 number i of one. With gemm_epilogue.wgsl:
+// Loads of 4×4 blocks of the operands, the same for every GEMM variant: NAME_at(i), declared by
+// operands.ts, is vec4 number i of one. With gemm_epilogue.wgsl:
 //
 //   t = scale2 · keep ∘ (a2 · b2)      second product, K2 deep (0: none)
 //   c = epilogue(t + a · b)            first product, K deep
@@ -10,6 +10,11 @@
 // The second product is LoRA's: y = x·Wᵀ + b + s·h·Bᵀ and dx = dy·W + keep ∘ (du·A) are one GEMM
 // each over a longer K. `keep` is the dropout mask of the adapter's input, rebuilt from its counter.
 // N is a multiple of 4; M too when A_KM; K and K2 are unless both operands are K-major.
+
+alias TypeA = f32;
+alias TypeB = f32;
+alias TypeA2 = f32;
+alias TypeB2 = f32;
 
 override K: u32 = 64;
 override K2: u32 = 0;

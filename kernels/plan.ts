@@ -127,7 +127,7 @@ export class Plan {
     try {
       const pipeline = this.#pipeline(run);
       const textures = new Map(
-        texels.map((binding) => [binding, texelsFor(this.#gpu, tensors[binding]!, binding)]),
+        texels.map((binding, slot) => [binding, texelsFor(this.#gpu, tensors[binding]!, slot)]),
       );
       const bindGroup = this.#bindGroup(pipeline, tensors, textures);
       const copies = texels.map((binding): Copy => (encoder) =>

@@ -11,13 +11,14 @@ import { byteSize, type Gpu, sizeOf, type Tensor } from "./gpu.ts";
 
 /** Texels in a row of a texture, as many as every WebGPU adapter grants: tensors are folded to it. */
 const WIDTH = 8192;
-/** Makes 8 MiB of f32. Copies of larger tensors leave the caches, and gain less than they cost. */
-const HEIGHT = 64;
+/** Rows at most: 64 MiB of f32. */
+const HEIGHT = 512;
 
 /** Whether a tensor is of a type and size that can be read as a texture. */
 export function fitsTexels({ shape, dtype }: Pick<Tensor, "shape" | "dtype">): boolean {
   const size = sizeOf(shape);
-  return (dtype === "f32" || dtype === "f16") && size % 4 === 0 && size <= 4 * WIDTH * HEIGHT;
+  const isWhole = size > 0 && size % 4 === 0;
+  return (dtype === "f32" || dtype === "f16") && isWhole && size <= 4 * WIDTH * HEIGHT;
 }
 
 /** WGSL that declares such a tensor, and `NAME_at(i)`: its elements 4i .. 4i + 3 as f32. */
@@ -27,17 +28,18 @@ fn ${name}_at(i: u32) -> vec4f { return textureLoad(${name}, vec2u(i % ${WIDTH},
 }
 
 /**
- * The texture that tensors of this type pass through on their way to this binding of whatever
- * kernel. It is made when it is first wanted and lives as long as the device: room of the device's
- * own, as its pipelines are, which the memory of tensors does not count.
+ * The texture that a kernel's `slot`th such tensor passes through, for all kernels the same. Sizes
+ * are powers of 2; each is made when it is first wanted and lives as long as the device: room of
+ * the device's own, as its pipelines are, which the memory of tensors does not count.
  */
-export function texelsFor(gpu: Gpu, { dtype }: Tensor, binding: number): GPUTexture {
-  const key = `${binding} ${dtype}`;
+export function texelsFor(gpu: Gpu, { shape, dtype }: Tensor, slot: number): GPUTexture {
+  const rows = 2 ** Math.ceil(Math.log2(Math.ceil(sizeOf(shape) / 4 / WIDTH)));
+  const key = `${slot} ${dtype} ${rows}`;
   let texture = gpu.texels.get(key);
   if (texture === undefined) {
     texture = gpu.device.createTexture({
-      label: `texels of binding ${key}`,
-      size: [WIDTH, HEIGHT],
+      label: `texels ${key}`,
+      size: [WIDTH, rows],
       format: dtype === "f16" ? "rgba16float" : "rgba32float",
       usage: GPUTextureUsage.TEXTURE_BINDING | GPUTextureUsage.COPY_DST,
     });

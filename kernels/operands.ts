@@ -1,0 +1,35 @@
+import type { Tensor } from "./gpu.ts";
+import { fitsTexels, texelSource } from "./texels.ts";
+
+/** A tensor that a kernel reads four elements at a time. */
+export interface Operand {
+  /** In WGSL: `NAME_at(i)` is elements 4i .. 4i + 3, as f32. */
+  name: string;
+  binding: number;
+  /** WGSL type of an element, mostly an alias. */
+  type: string;
+  /** Left out where the kernel's variant does not read it. */
+  tensor: Tensor | undefined;
+}
+
+/**
+ * Declares operands, so that a kernel need not know whether they are buffers or textures.
+ *
+ * @param asTexels Read those that fit as textures, see `texels.ts`.
+ * @returns WGSL to include, and the bindings that are read as textures.
+ */
+export function declareOperands(
+  operands: readonly Operand[],
+  asTexels: boolean,
+): { source: string; texels: number[] } {
+  const texels = operands
+    .filter(({ tensor }) => asTexels && tensor && fitsTexels(tensor))
+    .map(({ binding }) => binding);
+  const sources = operands.map(({ name, binding, type }) =>
+    texels.includes(binding)
+      ? texelSource(name, binding)
+      : `@group(0) @binding(${binding}) var<storage, read> ${name}: array<vec4<${type}>>;
+fn ${name}_at(i: u32) -> vec4f { return vec4f(${name}[i]); }`
+  );
+  return { source: sources.join("\n"), texels };
+}
