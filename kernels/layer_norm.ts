@@ -63,7 +63,7 @@ export function layerNorm(
   plan.add({
     label,
     code: forward,
-    include: [rowSum],
+    include: [rowSum(plan.gpu)],
     constants: { ROWS: rows, COLUMNS: columns, EPS: eps, STATS: Number(stats !== null) },
     types: { Stream: x.dtype, Activation: y.dtype },
     tensors: [x, weight, bias, y, stats ?? plan.gpu.noneWritten],
@@ -100,7 +100,7 @@ export function layerNormBackward(plan: Plan, input: LayerNormBackwardInput): vo
   plan.add({
     label,
     code: backward,
-    include: [rowSum],
+    include: [rowSum(plan.gpu)],
     constants: {
       ROWS: rows,
       COLUMNS: columns,

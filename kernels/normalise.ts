@@ -45,7 +45,7 @@ export function normalise(plan: Plan, { x, y, norms }: NormaliseInput): void {
   plan.add({
     label,
     code: forward,
-    include: [rowSum],
+    include: [rowSum(plan.gpu)],
     constants: { ROWS: rows, COLUMNS: columns },
     tensors: [x, y, norms],
     groups: rowGrid(rows),
@@ -73,7 +73,7 @@ export function normaliseBackward(
   plan.add({
     label,
     code: backward,
-    include: [rowSum],
+    include: [rowSum(plan.gpu)],
     constants: { ROWS: rows, COLUMNS: columns },
     tensors: [dy, y, norms, dx],
     groups: rowGrid(rows),

@@ -1,9 +1,5 @@
-// Sums over matrix rows: 8 neighbouring lanes of a workgroup share a row and take
-// its columns in turn. 8 vec4s are a whole 128-byte line for a GPU; more lanes only
-// add steps to the tree, which a CPU adapter pays dearly (64: 3 times as slow).
-
-const ROW_LANES = 8u;
-const GROUP_LANES = 64u;
+// Sums over matrix rows: ROW_LANES neighbouring lanes of a workgroup of GROUP_LANES share a row and
+// take its columns in turn.
 
 var<workgroup> row_partial: array<vec2f, GROUP_LANES>;
 
