@@ -94,7 +94,7 @@ export interface OpenOptions {
 export async function openGpu(
   { subgroups = true, host = environment("GPU") === "dawn" ? "dawn" : "deno" }: OpenOptions = {},
 ): Promise<Gpu> {
-  quietLoader();
+  prepareDrivers();
   const api = host === "deno" ? navigator.gpu : await openDawn({ isNull: host === "dawn-null" });
   const adapter = await api?.requestAdapter({ powerPreference: "high-performance" });
   if (!api || !adapter) {
@@ -169,10 +169,21 @@ function canMultiply(
     );
 }
 
-/** The loader's OpenGL part complains on stderr, once a device, when this variable is missing. */
-function quietLoader(): void {
-  const variable = "XDG_RUNTIME_DIR";
-  if (environment(variable) === undefined) Deno.env.set(variable, "/tmp");
+/**
+ * Variables that drivers want on Linux, where the user has not set them.
+ *
+ * Without the first, Mesa complains on stderr, once a device. The second leaves OpenGL out, which
+ * Deno would try beside Vulkan: it has too few bindings for these kernels, and its loader (libEGL)
+ * frees the state of a thread a second time when the process ends while that thread does, so that
+ * glibc aborts the process now and then.
+ */
+const DRIVER_VARIABLES = { XDG_RUNTIME_DIR: "/tmp", DENO_WEBGPU_BACKEND: "vulkan" };
+
+function prepareDrivers(): void {
+  if (Deno.build.os !== "linux") return;
+  for (const [variable, value] of Object.entries(DRIVER_VARIABLES)) {
+    if (environment(variable) === undefined) Deno.env.set(variable, value);
+  }
 }
 
 /** A variable of the environment, null where we may not look. */
