@@ -34,13 +34,13 @@ export interface PeftConfig {
 const SCHEMA = z.looseObject({
   peft_type: z.literal("LORA"),
   r: z.int().positive(),
-  lora_alpha: z.number().positive(),
+  lora_alpha: z.number(),
   lora_dropout: z.number().min(0).lt(1).default(0),
   use_rslora: z.boolean().default(false),
   target_modules: z.union([z.string(), z.array(z.string())]),
   modules_to_save: z.array(z.string()).nullable().default(null),
   rank_pattern: z.record(z.string(), z.int().positive()).default({}),
-  alpha_pattern: z.record(z.string(), z.number().positive()).default({}),
+  alpha_pattern: z.record(z.string(), z.number()).default({}),
   base_model_name_or_path: z.string().nullable().default(null),
 });
 

@@ -88,7 +88,7 @@ function features({ hasF16, subgroupSize, hasTimestamps }: Gpu): Finding {
   ].join(", ");
   return hasF16
     ? { name: "features", state: "ok", found }
-    : { name: "features", state: "note", found, todo: "training takes f32: twice the memory" };
+    : { name: "features", state: "note", found, todo: "training takes f32: 1.7 times the memory" };
 }
 
 function limits({ device: { limits } }: Gpu): Finding {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { AUGMENT_DEFAULTS } from "../../data/augment_settings.ts";
+import { parsePeftConfig, peftConfigText } from "../../model/peft_config.ts";
 import { HelpRequest, parseFlags, UsageError } from "../../scripts/cli.ts";
 import {
   augmentSettings,
@@ -235,4 +236,38 @@ Deno.test("smoothingOf() is sigmoid(-k weight), or the same for all", () => {
   assert.deepEqual([...smoothingOf(weights, parse())], [0, 0, 0]);
   const smoothed = smoothingOf(weights, parse("--label_smoothing", "0.25"));
   assert.deepEqual([...smoothed], [0.25, 0.25, 0.25]);
+});
+
+Deno.test("an adapter of any --lora_r, --lora_alpha and --lora_dropout can be read again", () => {
+  const configOf = ({ lora_r: r, lora_alpha, lora_dropout }: TrainFlags) => ({
+    r,
+    lora_alpha,
+    lora_dropout,
+    use_rslora: false,
+    target_modules: ["attn.qkv"],
+    modules_to_save: null,
+    rank_pattern: {},
+    alpha_pattern: { "blocks.0.attn.qkv": lora_alpha },
+    base_model_name_or_path: null,
+  });
+  const accepted = Map.groupBy(
+    ["lora_r", "lora_alpha", "lora_dropout"].flatMap((name) =>
+      [-1e300, -1, -0.5, 0, 0.5, 0.9, 1, 4096, 1e300].map((value) => `--${name}=${value}`)
+    ).filter((arg) => {
+      try {
+        return parse(arg);
+      } catch {
+        return false;
+      }
+    }),
+    (arg) => arg.split("=")[0],
+  );
+  assert.deepEqual([...accepted.values()].map(({ length }) => length), [2, 9, 3]);
+  for (const arg of [...accepted.values()].flat()) {
+    const config = configOf(parse(arg));
+    const read = parsePeftConfig(peftConfigText(config));
+    for (const [key, value] of Object.entries(config)) {
+      assert.deepEqual(read[key as keyof typeof config], value, `${key} of ${arg}`);
+    }
+  }
 });
