@@ -11,9 +11,9 @@ import { infoNce } from "../kernels/info_nce.ts";
 import { infoNceCpu } from "../kernels/info_nce_cpu.ts";
 import { normalise } from "../kernels/normalise.ts";
 import { normaliseCpu } from "../kernels/normalise_cpu.ts";
-import { unitRows } from "../tests/testing.ts";
 import { checkClose, type KernelCase } from "./measure.ts";
 import { mostError, type Room } from "./room.ts";
+import { unitRows } from "./values.ts";
 
 const DIM = 256; // of an embedding
 const HIDDEN = 2048; // of the head

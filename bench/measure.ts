@@ -7,7 +7,7 @@ import type { Gpu } from "../kernels/gpu.ts";
 import { Plan, type ProfileRow } from "../kernels/plan.ts";
 import { tune } from "../kernels/tune.ts";
 import { Progress } from "../scripts/progress.ts";
-import { relativeL2 } from "../tests/testing.ts";
+import { relativeL2 } from "./values.ts";
 
 /** What is left of some samples. */
 export interface Summary {

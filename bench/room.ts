@@ -16,7 +16,7 @@ import {
 } from "../kernels/gpu.ts";
 import type { SiteKeys } from "../kernels/sites.ts";
 import type { Precision } from "../model/network.ts";
-import { uniform } from "../tests/testing.ts";
+import { uniform } from "./values.ts";
 
 /** Where the benchmarks' dropout happens. */
 export const SITE: SiteKeys = { seed: 7, step: 3, stream: 11, first: 0 };

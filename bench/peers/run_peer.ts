@@ -8,9 +8,9 @@
  * @module
  */
 import { gemmCpu } from "../../kernels/gemm_cpu.ts";
-import { uniform } from "../../tests/testing.ts";
 import { checkClose } from "../measure.ts";
 import { takeRows } from "../room.ts";
+import { uniform } from "../values.ts";
 import { GEMM, type OpenPeer } from "./peer.ts";
 
 /** What a process prints. */
