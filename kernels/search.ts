@@ -11,6 +11,7 @@ import {
   type DType,
   type Gpu,
   readTensor,
+  settleGpu,
   type Tensor,
   writeTensor,
 } from "./gpu.ts";
@@ -187,7 +188,7 @@ async function searchBlock(
       writeTensor(gpu, tensors.gallery, rowsOf(first, last));
       writeTensor(gpu, tensors.chunk, Uint32Array.of(first, last - first));
       runPlans(gpu, [plan]);
-      if (queued % IN_FLIGHT === 0) await gpu.device.queue.onSubmittedWorkDone();
+      if (queued % IN_FLIGHT === 0) await settleGpu(gpu);
     }
   };
   const rowOf = (j: number) => gallery.subarray(j * width, (j + 1) * width);
