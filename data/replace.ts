@@ -35,7 +35,8 @@ export class Replacer {
   /**
    * Whether both pictures of a pair are there; notes those that are not.
    *
-   * @throws {Error} If more than 1 % of all pictures, and more than one, are damaged.
+   * @throws {Error} If more than 1 % of all pictures, and more than one, are damaged, or one of
+   * every pair.
    */
   accept(index: number, results: PairResult): boolean {
     const { query, reference } = this.#pairs[index]!;
@@ -55,6 +56,17 @@ export class Replacer {
           `at most 1 % may be; the last one: ${reason}`,
       );
     }
+    if (!this.#pairs.some((pair) => this.#isWhole(pair))) { // few pictures may be in all pairs
+      throw new Error(
+        `Cannot go on: each of the ${this.#pairs.length} pairs has a picture that cannot be ` +
+          `decoded; the last one: ${reason}`,
+      );
+    }
+  }
+
+  /** Whether no picture of a pair is known to be damaged. */
+  #isWhole({ query, reference }: Pair): boolean {
+    return ![query, reference].some((picture) => this.bad.includes(picturePath(picture)));
   }
 
   /**
@@ -68,8 +80,7 @@ export class Replacer {
     const random = counterRandom(...keys);
     for (let draw = 0;; draw++) {
       const index = integer(0, this.#pairs.length - 1, random);
-      const { query, reference } = this.#pairs[index]!;
-      if ([query, reference].some((picture) => this.bad.includes(picturePath(picture)))) continue;
+      if (!this.#isWhole(this.#pairs[index]!)) continue;
       if (draw < PATIENCE && others.some((other) => this.#shareGround(index, other))) continue;
       yield index;
     }
