@@ -1,7 +1,7 @@
 /**
  * Measures this machine: kernels and whole steps, checked before they are timed.
  *
- *     deno task bench [kernels|step|cost|memory|loader] [--quick] [--json FILE] [--gpu dawn]
+ *     deno task bench [kernels|step|cost|memory|retrieval|loader] [--quick] [--json FILE]
  *
  * @module
  */
@@ -16,13 +16,15 @@ import { benchCost } from "./cost_bench.ts";
 import { benchKernels } from "./kernels_bench.ts";
 import { benchMemory } from "./memory_bench.ts";
 import { Report } from "./report.ts";
+import { benchRetrieval } from "./retrieval_bench.ts";
 import { benchStep } from "./step_bench.ts";
 
 const COMMAND = {
   name: "bench",
   summary:
     "measures kernels (ceilings and every kernel), step (whole steps and embeddings), cost " +
-    "(time against work), memory (of the full batch), or loader (pictures); by default kernels and step",
+    "(time against work), memory (of the full batch), retrieval (search of a gallery), or loader " +
+    "(pictures); by default kernels and step",
 };
 
 const FLAGS = {
@@ -86,6 +88,15 @@ const TOPICS: Record<string, (gpu: Gpu, report: Report, flags: Flags) => Promise
     }),
 
   memory: (gpu, report) => benchMemory(gpu, report),
+
+  retrieval: (gpu, report, flags) =>
+    benchRetrieval(gpu, report, {
+      queries: flags.quick ? 200 : 2091, // the test set of UAV-VisLoc and VPAIR
+      references: flags.quick ? [1000, 10_000] : [1000, 10_000, 20_000, 100_000],
+      dim: 256,
+      k: 10,
+      rounds: roundsOf(gpu, flags),
+    }),
 };
 
 function roundsOf({ isCpu }: Gpu, { rounds, quick }: Flags): number {

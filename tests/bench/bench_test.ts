@@ -9,7 +9,7 @@ Deno.test("bench refuses a topic it does not know", async () => {
   assert.equal(code, 2);
   assert.equal(
     stderr,
-    'error: Cannot run bench: there is no "kernel", only kernels, step, cost, memory, loader\n',
+    'error: Cannot run bench: there is no "kernel", only kernels, step, cost, memory, retrieval, loader\n',
   );
 });
 
