@@ -8,6 +8,7 @@ import { dirname, join } from "node:path";
 import type { TuneLevel } from "../kernels/tune.ts";
 import { writeFileAtomic } from "../model/files.ts";
 import { userCache } from "../model/hub.ts";
+import { say } from "./progress.ts";
 
 /** Flags of commands that tune. */
 export const TUNE_FLAGS = {
@@ -44,7 +45,7 @@ export async function keepLayouts(
     await mkdir(dirname(file), { recursive: true });
     await writeFileAtomic(file, JSON.stringify(Object.fromEntries(sorted), null, 2) + "\n");
   } catch (error) {
-    console.error(`warning: cannot keep tuned layouts: ${(error as Error).message}`);
+    say("stderr", `warning: cannot keep tuned layouts: ${(error as Error).message}`);
   }
 }
 

@@ -9,11 +9,13 @@ export interface ProgressState {
 /** A bar is on the terminal's last line. */
 let isShown = false;
 
-/** Takes the bar off the terminal's last line, for a line of text; it comes back by itself. */
-export function hideProgress(): void {
-  if (!isShown) return;
-  isShown = false;
-  writeError("\r\x1b[K");
+/**
+ * Prints a line where a bar may be; the bar comes back by itself. A line that nobody takes, as the
+ * terminal was closed or a disk is full, is lost: no run ends for want of a reader.
+ */
+export function say(output: "stdout" | "stderr", line: string): void {
+  hideProgress();
+  write(output, `${line}\n`);
 }
 
 const WIDTH = 24;
@@ -47,7 +49,7 @@ export class Progress {
       : [];
     const line = [`${this.#label} ${bar} ${done}/${total}`, ...words, ...left].join("  ");
     isShown = this.#isTerminal;
-    writeError(this.#isTerminal ? `\r\x1b[K${line}` : `${line}\n`);
+    write("stderr", this.#isTerminal ? `\r\x1b[K${line}` : `${line}\n`);
   }
 
   /** Takes the bar off the terminal. */
@@ -56,8 +58,21 @@ export class Progress {
   }
 }
 
-function writeError(text: string): void {
-  Deno.stderr.writeSync(new TextEncoder().encode(text));
+function hideProgress(): void {
+  if (!isShown) return;
+  isShown = false;
+  write("stderr", "\r\x1b[K");
+}
+
+function write(output: "stdout" | "stderr", text: string): void {
+  const bytes = new TextEncoder().encode(text);
+  try {
+    for (let written = 0; written < bytes.length;) {
+      written += Deno[output].writeSync(bytes.subarray(written));
+    }
+  } catch {
+    // there is nobody to tell
+  }
 }
 
 /** Milliseconds as `h:mm:ss` or `m:ss`. */

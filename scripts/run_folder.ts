@@ -6,7 +6,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { oldFolder } from "../model/files.ts";
-import { hideProgress } from "./progress.ts";
+import { say } from "./progress.ts";
 
 const FILES = { log: "log.txt", metrics: "metrics.jsonl" } as const;
 
@@ -38,18 +38,16 @@ export class RunFolder {
     }
   }
 
-  /** Prints a line and adds it to the log. */
+  /** Adds a line to the log and prints it. */
   log(line: string): void {
-    hideProgress();
-    console.log(line);
     this.record(line);
+    say("stdout", line);
   }
 
   /** As {@linkcode log}, for what is not a result: the line goes to stderr. */
   note(line: string): void {
-    hideProgress();
-    console.error(line);
     this.record(line);
+    say("stderr", line);
   }
 
   /** Adds a line to the log. */
@@ -124,7 +122,7 @@ export class RunFolder {
       this.#isFull = false;
     } catch (error) { // hours of training are worth more than a line: it may be written later
       if (!this.#isFull) {
-        console.error(`warning: ${(error as Error).message}; it is kept in memory`);
+        say("stderr", `warning: ${(error as Error).message}; it is kept in memory`);
       }
       this.#isFull = true;
     }

@@ -1,4 +1,5 @@
 import { Exit } from "./cli.ts";
+import { say } from "./progress.ts";
 
 /** Listens for a request to stop. */
 export interface Stop {
@@ -18,8 +19,8 @@ export function listenForStop(): Stop {
     .map((name) => {
       const handler = () => {
         close(); // a handler would wait for the GPU, as everything here does
-        console.error(`\n${name}: finishing the step and saving; once more to end at once`);
         controller.abort(new Exit(CODES[name]));
+        say("stderr", `\n${name}: finishing the step and saving; once more to end at once`);
       };
       Deno.addSignalListener(name, handler);
       return [name, handler] as const;

@@ -40,13 +40,13 @@ Deno.test("keepLayouts() warns where the cache cannot be written, and writes not
     await assert.rejects(Deno.stat(file), Deno.errors.NotFound);
 
     await Deno.writeTextFile(join(folder, "blocked"), "");
-    const { error } = console;
+    const { writeSync } = Deno.stderr;
     const lines: string[] = [];
-    console.error = (line: string) => void lines.push(line);
+    Deno.stderr.writeSync = (line) => lines.push(new TextDecoder().decode(line)) && line.length;
     try {
       await keepLayouts(new Map([["a", "tile"]]), join(folder, "blocked", "layouts.json"));
     } finally {
-      console.error = error;
+      Deno.stderr.writeSync = writeSync;
     }
     assert.equal(lines.length, 1);
     assert.match(lines[0]!, /^warning: cannot keep tuned layouts: /);

@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
-import { duration, hideProgress, Progress } from "../../scripts/progress.ts";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { duration, Progress, say } from "../../scripts/progress.ts";
 
 /** What is written to stderr, and a clock that the test sets, in milliseconds. */
 function watch(isTerminal: boolean, use: (clock: { now: number }, written: () => string) => void) {
@@ -39,20 +42,42 @@ Deno.test("Progress rewrites one line on a terminal", () => {
   });
 });
 
-Deno.test("hideProgress() clears the line of a bar once, and the bar comes back", () => {
+Deno.test("say() takes a bar off for its line, and the bar comes back", () => {
   watch(true, (_, written) => {
     const progress = new Progress("train");
     progress.show({ done: 0, total: 2, words: [] });
     written();
-    hideProgress();
-    assert.equal(written(), "\r\x1b[K");
-    hideProgress();
+    say("stderr", "a line");
+    assert.equal(written(), "\r\x1b[Ka line\n");
+    say("stderr", "another");
+    assert.equal(written(), "another\n");
     progress.end();
     assert.equal(written(), "");
     progress.show({ done: 1, total: 2, words: [] });
     assert.match(written(), /1\/2/);
     progress.end();
     assert.equal(written(), "\r\x1b[K");
+  });
+});
+
+Deno.test("say() writes all of a line, however little is taken at a time", () => {
+  watch(true, (_, written) => {
+    const { writeSync } = Deno.stderr;
+    Deno.stderr.writeSync = (bytes) => writeSync(bytes.subarray(0, 3));
+    say("stderr", "more than three");
+    assert.equal(written(), "more than three\n");
+  });
+});
+
+Deno.test("say() does without a reader", () => {
+  watch(true, () => {
+    let tried = 0;
+    Deno.stderr.writeSync = () => {
+      tried++;
+      throw new Deno.errors.BrokenPipe("Broken pipe (os error 32)");
+    };
+    say("stderr", "is anybody there?");
+    assert.equal(tried, 1);
   });
 });
 
@@ -102,4 +127,24 @@ Deno.test("duration() writes minutes and seconds, and hours where there are any"
   for (const [ms, text] of [...cases, ...long, [36e6 + 61_000, "10:01:01"]]) {
     assert.equal(duration(ms as number), text);
   }
+});
+
+/** Files that take no byte. Windows and macOS have none. */
+const FULL = "/dev/full";
+
+Deno.test({
+  name: "nothing that a run prints ends it when its output takes nothing",
+  ignore: !existsSync(FULL),
+  fn: async () => {
+    const folder = await Deno.makeTempDir();
+    const script = fileURLToPath(new URL("progress_child.ts", import.meta.url));
+    const deno = [Deno.execPath(), "run", "--quiet", "--allow-read", "--allow-write", script];
+    const { code } = await new Deno.Command("sh", {
+      args: ["-c", `exec "$@" >${FULL} 2>${FULL}`, "sh", ...deno, folder],
+    }).output();
+    assert.equal(code, 0);
+    const log = await Deno.readTextFile(join(folder, "log.txt"));
+    assert.equal(log, "a result\na note\nall was said\n");
+    await Deno.remove(folder, { recursive: true });
+  },
 });

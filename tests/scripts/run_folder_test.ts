@@ -9,14 +9,18 @@ function folderTest(
 ): void {
   Deno.test(name, async () => {
     const folder = await Deno.makeTempDir();
-    const { log, error } = console;
     const printed = { out: [] as string[], err: [] as string[] };
-    console.log = (line) => printed.out.push(line);
-    console.error = (line) => printed.err.push(line);
+    const before = [Deno.stdout.writeSync, Deno.stderr.writeSync] as const;
+    const keep = (lines: string[]) => (bytes: Uint8Array) => {
+      lines.push(new TextDecoder().decode(bytes).trimEnd());
+      return bytes.length;
+    };
+    Deno.stdout.writeSync = keep(printed.out);
+    Deno.stderr.writeSync = keep(printed.err);
     try {
       await fn(folder, printed);
     } finally {
-      Object.assign(console, { log, error });
+      [Deno.stdout.writeSync, Deno.stderr.writeSync] = before;
       await Deno.remove(folder, { recursive: true });
     }
   });
