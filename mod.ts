@@ -9,7 +9,7 @@
  * const config = modelConfig("vits16", { depth: 1 });
  * const weights = backboneOfTensors(randomBackbone(config, 0), config); // or "model.safetensors"
  * using embedder = await loadEmbedder({ weights, imgSize: 64 }); // and adapter: "final"
- * const paths = ["tests/pictures/drone.jpg", "tests/pictures/tile.jpg"];
+ * const paths = ["tests/pictures/drone.jpg", "tests/pictures/tile.jpg"]; // of the repository
  * const embeddings = await embedder.embedPictures(paths);
  * console.log(embeddings.length / embedder.dim); // 2 rows of unit length
  * ```
@@ -43,6 +43,7 @@ export * from "./kernels/tokens.ts";
 export * from "./kernels/top_k.ts";
 export * from "./kernels/tune.ts";
 export * from "./model/adapter.ts";
+export type { Activations } from "./model/block.ts";
 export * from "./model/config.ts";
 export * from "./model/embedder.ts";
 export * from "./model/encoder.ts";
@@ -50,6 +51,7 @@ export * from "./model/files.ts";
 export * from "./model/hash_rule.ts";
 export { Head as EmbeddingHead, type HeadOptions } from "./model/head.ts";
 export * from "./model/init.ts";
+export type { Linear, Lora } from "./model/linear.ts";
 export * from "./model/memory.ts";
 export * from "./model/merge.ts";
 export * from "./model/network.ts";
@@ -61,16 +63,24 @@ export * from "./model/weights.ts";
 export {
   AUGMENT_DEFAULTS,
   type AugmentSettings,
+  type Chance,
   parseAugmentSettings,
+  type View,
+  type ViewSettings,
 } from "./data/augment_settings.ts";
+export type { ColourJitter } from "./data/colour.ts";
+export type { LowAltitude } from "./data/crops.ts";
 export { distanceMetres } from "./data/geo.ts";
 export * from "./data/loader.ts";
-export { mergeSources } from "./data/merge.ts";
+export { type JsonObject, type MergeSource, mergeSources } from "./data/merge.ts";
+export type { SampleOptions } from "./data/pair_jobs.ts";
 export * from "./data/pairs.ts";
+export type { Pixels } from "./data/pixels.ts";
 export * from "./data/sampler.ts";
 export {
   alignEmbeddings,
   type EmbeddingTensors,
+  type FloatTensor as EmbeddingTensor,
   type NamedEmbeddings,
   normaliseRows,
   parseEmbeddings,
@@ -79,8 +89,11 @@ export {
   toTensors,
 } from "./eval/embeddings.ts";
 export * from "./eval/evaluate.ts";
+export { listPictures } from "./eval/folder.ts";
 export * from "./eval/lines.ts";
+export type { MapGroup } from "./eval/maps.ts";
 export * from "./eval/metrics.ts";
 export * from "./eval/protocol.ts";
 export * from "./eval/ranks.ts";
+export { rankQueries } from "./eval/ranks_cpu.ts";
 export * from "./eval/university.ts";
