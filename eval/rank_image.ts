@@ -6,6 +6,7 @@
 import { openDecoder } from "../data/decode.ts";
 import { type Picture, picturePath } from "../data/pairs.ts";
 import { readThumbnail, type Thumbnail } from "../data/thumbnail.ts";
+import type { Protocol } from "./protocol.ts";
 import { Canvas, type Colour, LINE_HEIGHT } from "./report/canvas.ts";
 import { fixed, metres } from "./report/format.ts";
 import type { Ranked } from "./report/strips.ts";
@@ -26,6 +27,19 @@ const INK: Colour = [22, 25, 29];
 const GREY: Colour = [217, 221, 227];
 
 /**
+ * Checks that a protocol has a query.
+ *
+ * @param query Index in `protocol.queries`.
+ * @throws {RangeError} If there is no such query.
+ */
+export function checkQuery({ queries }: Protocol, query: number): void {
+  if (query in queries) return;
+  throw new RangeError(
+    `Cannot draw the ranking of query ${query}: there are ${queries.length}, the first is 0`,
+  );
+}
+
+/**
  * Draws a query and its ten best references, in green frames if right and red if wrong, each with
  * its score and its distance from the query; a picture that cannot be read is a grey box.
  *
@@ -35,12 +49,8 @@ const GREY: Colour = [217, 221, 227];
  */
 export async function rankImage(input: Ranked & { query: number }): Promise<Uint8Array> {
   const { protocol: { queries, gallery, truths }, evaluation, query } = input;
-  const ranking = evaluation.rankings[query];
-  if (ranking === undefined) {
-    throw new RangeError(
-      `Cannot draw the ranking of query ${query}: there are ${queries.length}, the first is 0`,
-    );
-  }
+  checkQuery(input.protocol, query);
+  const ranking = evaluation.rankings[query]!;
   const pictures = [queries[query]!, ...ranking.top.map((j) => gallery[j]!)];
   const thumbnails = await Promise.all(pictures.map(({ picture }) => thumbnailOf(picture)));
   const tallest = Math.max(...thumbnails.map(({ height }) => height));

@@ -16,6 +16,7 @@ import { embedPictures, embedProtocol, picturesOf, protocolOf } from "./evaluati
 import { checkImgSize, DATA_FLAGS, MODEL_FLAGS, readEntries } from "./flags.ts";
 import { loadForFlags } from "./inference.ts";
 import { layoutsFile } from "./layouts.ts";
+import { checkOutputs } from "./outputs.ts";
 import { folderOf, keepOnly, keepReading, modelFiles, rootsOf } from "./permissions.ts";
 
 /** Flags of the command. */
@@ -40,6 +41,7 @@ export async function main(args: string[]): Promise<void> {
     throw new UsageError("Cannot run embed: give either --test_pairs_meta_file or --pictures");
   }
   checkImgSize(flags.img_size, "embed");
+  checkOutputs([flags.output]);
   await keepOnly({
     write: [folderOf(flags.output), folderOf(layoutsFile())],
     pictures: true,
@@ -76,7 +78,7 @@ export async function main(args: string[]): Promise<void> {
   );
 }
 
-/** A folder stands for the pictures in it and below. */
+/** A folder stands for the pictures in it and below, of which there must be one. */
 function expand(path: string): string[] {
   let isFolder: boolean;
   try {
@@ -84,7 +86,10 @@ function expand(path: string): string[] {
   } catch (cause) {
     throw new Error(`Cannot read ${path}: ${(cause as Error).message}`, { cause });
   }
-  return isFolder ? listPictures(path).map((name) => join(path, name)) : [path];
+  if (!isFolder) return [path];
+  const names = listPictures(path);
+  if (names.length > 0) return names.map((name) => join(path, name));
+  throw new Error(`Cannot embed ${path}: there is no picture in it, expected at least 1`);
 }
 
 if (import.meta.main) await runScript(main);

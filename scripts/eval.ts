@@ -9,7 +9,7 @@
 import { alignEmbeddings, parseEmbeddings } from "../eval/embeddings.ts";
 import { evaluate } from "../eval/evaluate.ts";
 import { resultLines } from "../eval/lines.ts";
-import { rankImage } from "../eval/rank_image.ts";
+import { checkQuery, rankImage } from "../eval/rank_image.ts";
 import { reportHtml } from "../eval/report.ts";
 import { writeFileAtomic } from "../model/files.ts";
 import { readSafetensors, toFloat32 } from "../model/safetensors.ts";
@@ -19,7 +19,19 @@ import { checkImgSize, DATA_FLAGS, MODEL_FLAGS, readEntries } from "./flags.ts";
 import { evaluateUniversity, UNIVERSITY_FLAGS } from "./eval_university.ts";
 import { loadForFlags } from "./inference.ts";
 import { layoutsFile } from "./layouts.ts";
+import { checkOutputs } from "./outputs.ts";
 import { folderOf, keepOnly, keepReading, modelFiles, rootsOf } from "./permissions.ts";
+
+/** Flags that only `--layout pairs` knows. */
+const PAIRS_FLAGS = {
+  ...DATA_FLAGS,
+  embeddings: {
+    type: "string",
+    unit: "file",
+    help: "embeddings to evaluate instead, without a GPU",
+  },
+  radius: { type: "string", unit: "m,m,…", help: "count recall within these distances too" },
+} as const;
 
 /** Flags of the command. */
 export const FLAGS = {
@@ -29,16 +41,10 @@ export const FLAGS = {
     choices: ["pairs", "university"],
     help: "a pairs file, or folders of University-1652",
   },
-  ...DATA_FLAGS,
-  ...UNIVERSITY_FLAGS,
   adapter: { type: "string", unit: "folder", help: "adapter to evaluate" },
-  embeddings: {
-    type: "string",
-    unit: "file",
-    help: "embeddings to evaluate instead, without a GPU",
-  },
+  ...PAIRS_FLAGS,
+  ...UNIVERSITY_FLAGS,
   ...MODEL_FLAGS,
-  radius: { type: "string", unit: "m,m,…", help: "count recall within these distances too" },
   json: { type: "string", unit: "file", help: "write every number" },
   report: { type: "string", unit: "file", help: "write a report as one HTML page" },
   rank_image: {
@@ -50,14 +56,17 @@ export const FLAGS = {
 } as const;
 type Flags = FlagValues<typeof FLAGS>;
 
+const COMMAND = { name: "eval", summary: "evaluates an adapter or embeddings on a pairs file" };
+
 /** Runs the command. */
 export async function main(args: string[]): Promise<void> {
-  const command = { name: "eval", summary: "evaluates an adapter or embeddings on a pairs file" };
-  const flags = parseFlags(command, FLAGS, args);
+  const flags = parseFlags(COMMAND, FLAGS, args);
+  checkLayout(flags);
   if ((flags.adapter === null) === (flags.embeddings === null)) {
     throw new UsageError("Cannot run eval: give either --adapter or --embeddings");
   }
   checkImgSize(flags.img_size, "eval");
+  checkOutputs([flags.json, flags.report, flags.answer]);
   await keepOnly({
     write: [
       ...[flags.json, flags.report, flags.answer, layoutsFile()].map(folderOf),
@@ -94,6 +103,20 @@ export async function main(args: string[]): Promise<void> {
   }
 }
 
+/** Refuses flags of the other layout, which would change nothing. */
+function checkLayout(flags: Flags): void {
+  const { layout } = flags;
+  const [other, specs] = layout === "pairs"
+    ? ["university", UNIVERSITY_FLAGS] as const
+    : ["pairs", PAIRS_FLAGS] as const;
+  for (const [name, fallback] of Object.entries(parseFlags(COMMAND, specs, []))) {
+    if (flags[name as keyof Flags] === fallback) continue;
+    throw new UsageError(
+      `Cannot run eval: --${name} belongs to --layout ${other}, got --layout ${layout}`,
+    );
+  }
+}
+
 /** Evaluates a pairs file with an adapter, or with a file of embeddings on the CPU. */
 async function evaluatePairs(flags: Flags, radii: readonly number[]): Promise<Evaluated> {
   const { test_pairs_meta_file: file, embeddings: path } = flags;
@@ -103,6 +126,7 @@ async function evaluatePairs(flags: Flags, radii: readonly number[]): Promise<Ev
     allowOutsideRoot: flags.allow_outside_root,
   });
   const protocol = protocolOf(entries, flags);
+  if (flags.rank_image !== null) checkQuery(protocol, flags.rank_image);
   const roots = rootsOf(picturesOf(protocol), flags.allow_outside_root);
   keepReading([...roots, path, ...modelFiles(flags)]);
   if (path !== null) {

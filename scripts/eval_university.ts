@@ -5,6 +5,7 @@
  */
 import { loadPictures } from "../data/loader.ts";
 import { evaluate } from "../eval/evaluate.ts";
+import { checkQuery } from "../eval/rank_image.ts";
 import {
   answerText,
   embedUniversity,
@@ -57,6 +58,7 @@ export interface UniversityFlags extends InferenceFlags {
   answer: string | null;
   answer_format: string;
   num_workers: number;
+  rank_image: number | null;
 }
 
 /**
@@ -75,8 +77,9 @@ export async function evaluateUniversity(flags: UniversityFlags): Promise<Evalua
     video: flags.video === "mean",
     droneView: flags.drone_view,
   });
-  const embeddings = await embedUniversity(university, (paths) => sumOfViews(paths, sides, flags));
   const protocol = universityProtocol(university);
+  if (flags.rank_image !== null) checkQuery(protocol, flags.rank_image);
+  const embeddings = await embedUniversity(university, (paths) => sumOfViews(paths, sides, flags));
   const evaluation = await evaluate({ protocol, embeddings });
   for (const line of universityLines(evaluation.rankings, university)) console.log(line);
   if (flags.answer !== null) {

@@ -20,6 +20,7 @@ import { mergeAdapter } from "../model/merge.ts";
 import { writeSafetensors } from "../model/safetensors.ts";
 import { parseFlags, runScript, UsageError } from "./cli.ts";
 import { MODEL_FLAGS, readBackbone } from "./flags.ts";
+import { checkOutputs } from "./outputs.ts";
 import { folderOf, keepOnly, keepReading, modelFiles } from "./permissions.ts";
 
 const COMMAND = { name: "export", summary: "writes an adapter for other programs" };
@@ -47,6 +48,7 @@ export async function main(args: string[]): Promise<void> {
     );
   }
   if (!flags.merged) throw new UsageError("Cannot run export: give --merged");
+  checkOutputs([flags.output]);
   await keepOnly({ write: [folderOf(flags.output)] });
   keepReading(modelFiles(flags));
   const adapter = await readAdapter(flags.adapter);

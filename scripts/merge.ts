@@ -12,6 +12,7 @@ import { MAX_PAIRS_BYTES, parseEntries, type Picture, readPairsText } from "../d
 import { SOURCE_NAME, SOURCE_NAME_RULE } from "../data/raw_entry.ts";
 import { writeFileAtomic } from "../model/files.ts";
 import { parseFlags, runScript, UsageError } from "./cli.ts";
+import { checkOutputs } from "./outputs.ts";
 import { folderOf, keepOnly, keepReading } from "./permissions.ts";
 
 const ALTITUDE = { type: "number", unit: "metres", default: 400, min: 1 } as const;
@@ -54,6 +55,7 @@ export async function main(args: string[]): Promise<void> {
   const flags = parseFlags(command, FLAGS, args);
   const specs = [...namedSources(flags), ...flags.source.map(parseSource)];
   checkSpecs(specs);
+  checkOutputs([flags.output]);
   await keepOnly({ write: [folderOf(flags.output)], pictures: flags.check });
   const roots = flags.allow_outside_root ? ["/"] : specs.map(({ root }) => root);
   keepReading([...specs.map(({ json }) => json), ...roots]);

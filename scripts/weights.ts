@@ -14,6 +14,7 @@ import { cachedBackbone, downloadBackbone, hubCache } from "../model/hub.ts";
 import { writeSafetensors } from "../model/safetensors.ts";
 import { backboneOfFile, backboneOfTensors, readWeights, timmTensors } from "../model/weights.ts";
 import { parseFlags, runScript, UsageError } from "./cli.ts";
+import { checkOutputs } from "./outputs.ts";
 import { folderOf, keepOnly, keepReading } from "./permissions.ts";
 
 const COMMAND = {
@@ -71,6 +72,7 @@ export async function checkWeights(path: string, config: ViTConfig): Promise<Wei
 export async function main(args: string[]): Promise<void> {
   const flags = parseFlags(COMMAND, FLAGS, args);
   const { random, check, output } = flags;
+  checkOutputs([output]);
   const isOffline = random !== null || check !== null;
   await keepOnly({ write: [isOffline ? folderOf(output) : hubCache()], net: !isOffline });
   keepReading([check]);

@@ -1,0 +1,17 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { main } from "../../scripts/embed.ts";
+
+Deno.test("embed refuses a folder without pictures before it reads the adapter", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    await Deno.writeTextFile(join(folder, "notes.txt"), "");
+    const output = join(folder, "embeddings.safetensors");
+    await assert.rejects(main(["--adapter", "none", "--pictures", folder, "--output", output]), {
+      message: `Cannot embed ${folder}: there is no picture in it, expected at least 1`,
+    });
+    await assert.rejects(Deno.stat(output), Deno.errors.NotFound);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});

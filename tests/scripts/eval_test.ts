@@ -1,0 +1,56 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { main } from "../../scripts/eval.ts";
+import { pair } from "./tiny_world.ts";
+
+// One value that is not the default for each flag that only one layout knows.
+const OF_PAIRS = [
+  ["embeddings", "e.safetensors"],
+  ["test_pairs_meta_file", "test.json"],
+  ["data_root", "data"],
+  ["eval_mode", "pos"],
+  ["gallery", "folder"],
+  ["same_map"],
+  ["allow_outside_root"],
+  ["radius", "25"],
+];
+const OF_UNIVERSITY = [
+  ["test_dir", "test"],
+  ["task", "sate2drone"],
+  ["drone_view", "street"],
+  ["video", "mean"],
+  ["flip"],
+  ["ms", "1,1.1"],
+  ["answer", "answer.txt"],
+  ["answer_format", "space"],
+];
+for (
+  const [layout, other, flags] of [
+    ["university", "pairs", OF_PAIRS],
+    ["pairs", "university", OF_UNIVERSITY],
+  ] as const
+) {
+  for (const [name, ...value] of flags) {
+    Deno.test(`eval --layout ${layout} refuses --${name}`, () =>
+      assert.rejects(main(["--layout", layout, "--adapter", "none", `--${name}`, ...value]), {
+        name: "UsageError",
+        message: `Cannot run eval: --${name} belongs to --layout ${other}, got --layout ${layout}`,
+      }));
+  }
+}
+
+Deno.test("eval refuses a --rank_image past the queries before it reads embeddings", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const pairs = join(folder, "pairs.json");
+    await Deno.writeTextFile(pairs, JSON.stringify([pair("0.jpg", "0.jpg")]));
+    const embeddings = join(folder, "none.safetensors");
+    const flags = ["--test_pairs_meta_file", pairs, "--data_root", folder];
+    await assert.rejects(main([...flags, "--embeddings", embeddings, "--rank_image", "1"]), {
+      name: "RangeError",
+      message: "Cannot draw the ranking of query 1: there are 1, the first is 0",
+    });
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
