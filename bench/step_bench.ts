@@ -43,8 +43,10 @@ export interface StepSample {
   encode: number | null;
   /** GPU time of one step, by kernel. */
   rows: ProfileRow[];
-  /** On the GPU. */
+  /** Of tensors on the GPU. */
   bytes: number;
+  /** Of the device's textures: this work's, and what others before it have left. */
+  textures: number;
   /** The same by formula; there is none for an embedder alone. */
   foreseen: number | null;
   /** Embeddings of the first run. */
@@ -74,8 +76,8 @@ export function groupTimes(rows: readonly ProfileRow[]): Map<string, number> {
 
 const COLUMNS = [
   ...["work", "precision", "dropout", "images", "images/s", "min ms", "median ms"],
-  ...["kernel ms", "not kernel %", "encode ms", "GPU MiB", "by formula", "GFLOP/s", "GB", "GB/s"],
-  ...GROUPS.map(([name]) => `${name} ms`),
+  ...["kernel ms", "not kernel %", "encode ms", "GPU MiB", "by formula", "textures MiB"],
+  ...["GFLOP/s", "GB", "GB/s", ...GROUPS.map(([name]) => `${name} ms`)],
 ];
 
 /** Prints the table `step`. */
@@ -121,7 +123,12 @@ function cells(runs: readonly StepSample[], images: number): Cell[] {
   return [
     ...[1000 * images / wall.min, wall.min, wall.median, ms, 100 * (1 - ms / wall.min)],
     ...[best.encode, best.bytes / MIB, best.foreseen && best.foreseen / MIB],
-    ...[total("flops") / ms / 1e6, total("bytes") / 1e9, total("bytes") / ms / 1e6],
+    ...[
+      best.textures / MIB,
+      total("flops") / ms / 1e6,
+      total("bytes") / 1e9,
+      total("bytes") / ms / 1e6,
+    ],
     ...groupTimes(best.rows).values(),
   ];
 }
@@ -150,7 +157,8 @@ export async function sampleStep(gpu: Gpu, options: StepOptions): Promise<StepSa
     });
     const { wall, encode } = many ?? { wall: profiled, encode: queued.encode };
     const foreseen = trainingMemory(gpu, { ...trainerOptions(options), evalImages: 0 }).total;
-    return { wall, encode, rows, bytes, foreseen, embeddings };
+    const { textures } = gpu.memory;
+    return { wall, encode, rows, bytes, textures, foreseen, embeddings };
   } finally {
     trainer.destroy();
   }
@@ -203,7 +211,8 @@ export async function sampleEmbedding(
     let rows: ProfileRow[] = [];
     const profiled = await wallTime(async () => rows = await embedder.profile());
     const wall = gpu.isCpu ? profiled : waited; // as for a step
-    return { wall, encode: null, rows, bytes, foreseen: null, embeddings };
+    const { textures } = gpu.memory;
+    return { wall, encode: null, rows, bytes, textures, foreseen: null, embeddings };
   } finally {
     embedder.destroy();
     network.destroy();

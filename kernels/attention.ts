@@ -8,10 +8,8 @@ import backwardKv from "./attention_backward_kv.wgsl" with { type: "text" };
 import backwardKvTile from "./attention_backward_kv_tile.wgsl" with { type: "text" };
 import backwardQ from "./attention_backward_q.wgsl" with { type: "text" };
 import common from "./attention_rows.wgsl" with { type: "text" };
-import four from "./attention_four.wgsl" with { type: "text" };
 import subgroup from "./attention_subgroup.wgsl" with { type: "text" };
 import tile from "./attention_tile.wgsl" with { type: "text" };
-import two from "./attention_two.wgsl" with { type: "text" };
 
 /** How the kernels are laid out on the machine; `auto` takes the one made for the adapter. */
 export type AttentionVariant = "auto" | "subgroup" | "tile";
@@ -62,8 +60,8 @@ interface RowKernel {
 const DIM = 64; // of a head; the kernels are written for it
 
 const VARIANTS = {
-  subgroup: { shared: [subgroup, two], texels: true, rows: 32, kv: backwardKv, kvRows: 32 },
-  tile: { shared: [tile, four], texels: false, rows: 64, kv: backwardKvTile, kvRows: 32 },
+  subgroup: { shared: subgroup, readsTexels: true, rows: 32, kv: backwardKv, kvRows: 32 },
+  tile: { shared: tile, readsTexels: false, rows: 64, kv: backwardKvTile, kvRows: 32 },
 };
 
 /** The variant made for an adapter. */
@@ -146,22 +144,22 @@ function add(plan: Plan, input: AttentionInput, kernel: RowKernel): void {
   const { qkv, cos, sin, heads, prefix } = input;
   const { label, code, include = [], dOut, tensors, rows, products } = kernel;
   const [batch, tokens] = qkv.shape as [number, number];
-  const { shared, texels: asTexels } = variantOf(plan, input);
+  const { shared, readsTexels } = variantOf(plan, input);
   const operands = [
     { name: "qkv", type: "Activation", tensor: qkv },
     { name: "cosine", type: "f32", tensor: cos },
     { name: "sine", type: "f32", tensor: sin },
     ...(dOut ? [{ name: "dOut", type: "Activation", tensor: dOut }] : []),
   ].map((operand, binding) => ({ ...operand, binding }));
-  const { source, texels } = declareOperands(operands, asTexels);
+  const { source, asTexels } = declareOperands(operands, readsTexels);
   plan.add({
     label,
     code,
-    include: [source, common, ...shared, ...include],
+    include: [source, common, shared, ...include],
     constants: { HEADS: heads, TOKENS: tokens, PREFIX: prefix },
     types: { Activation: qkv.dtype },
     tensors: [...operands.map(({ tensor }) => tensor), ...tensors],
-    texels,
+    asTexels,
     groups: [Math.ceil(tokens / rows), heads, batch],
     flops: products * 2 * DIM * batch * heads * tokens ** 2,
   });

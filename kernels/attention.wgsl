@@ -39,12 +39,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
   var sum = Value(0.0);
   for (var key = 0u; key < TOKENS; key += PASS) {
     stage(key);
-    let scores = within(times(SCALE, dot_some(&q, share_some(KEY, key))), key, LOWEST);
-    let higher = max(highest, most(scores));
+    let scores = within(times(dot_rows(&q, share_rows(KEY, key)), SCALE), key, LOWEST);
+    let higher = max(highest, highest_of(scores));
     let keep = exp(highest - higher);
-    let p = exp_of(less(scores, higher));
+    let p = exp_of(minus(scores, higher));
     sum = keep * sum + sum_of(p);
-    accumulate(&o, keep, p, share_some(VALUE, key));
+    accumulate(&o, keep, p, share_rows(VALUE, key));
     highest = higher;
   }
 

@@ -3,8 +3,8 @@
 //   dOut  (batch, TOKENS, HEADS, 64)     Activation
 //   lse   (batch, HEADS, TOKENS)         f32         of the forward
 //   dQkv  (batch, TOKENS, 3, HEADS, 64)  Activation  written
-//   delta (batch, HEADS, TOKENS)         f32         written by the first pass, over the queries,
-//                                                    read by the second
+//   delta (batch, HEADS, TOKENS)         f32         declared by the kernel: written by the first
+//                                                    pass, over the queries, read by the second
 //
 // For a query i and a key j of a head, q' and k' turned by RoPE:
 //
@@ -23,7 +23,6 @@ const GRADIENT = 3u; // kind of row: dOut
 
 @group(0) @binding(4) var<storage, read> lse: array<f32>;
 @group(0) @binding(5) var<storage, read_write> dQkv: array<vec4<Activation>>;
-@group(0) @binding(6) var<storage, read_write> delta: array<f32>;
 
 fn row_pair(kind: u32, token: u32, c: u32) -> Pair {
   if (kind == GRADIENT) {
@@ -42,10 +41,7 @@ fn store_pair(part: u32, token: u32, c: u32, x: Pair) {
   dQkv[i + 8u] = vec4<Activation>(y.hi);
 }
 
-// Of a query; the last one's for those past the end.
-fn lse_of(query: u32) -> f32 {
-  return lse[place_row(min(query, TOKENS - 1u))];
-}
-fn delta_of(query: u32) -> f32 {
-  return delta[place_row(min(query, TOKENS - 1u))];
+// Place of a query's lse and delta; the last one's for those past the end.
+fn place_of(query: u32) -> u32 {
+  return place_row(min(query, TOKENS - 1u));
 }

@@ -4,6 +4,8 @@
 // keeps four rows of 64 for each row it owns: more registers than a GPU has, see
 // attention_backward_kv_tile.wgsl.
 
+@group(0) @binding(6) var<storage, read> delta: array<f32>;
+
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) index: u32) {
   head = group.y;
@@ -16,13 +18,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
   var dk: Rows;
   var dv: Rows;
   for (var query = 0u; query < TOKENS; query += PASS) {
-    let queries = share_some(QUERY, query);
-    let gradients = share_some(GRADIENT, query);
-    let lses = Numbers(lse_of(query), lse_of(query + 1u));
-    let deltas = Numbers(delta_of(query), delta_of(query + 1u));
-    let scores = times(SCALE, dot_some(&k, queries));
-    let p = within(exp_of(less_each(scores, lses)), query, 0.0);
-    let ds = product(p, less_each(dot_some(&v, gradients), deltas));
+    let queries = share_rows(QUERY, query);
+    let gradients = share_rows(GRADIENT, query);
+    let lses = Scalars(lse[place_of(query)], lse[place_of(query + 1u)]);
+    let deltas = Scalars(delta[place_of(query)], delta[place_of(query + 1u)]);
+    let scores = times(dot_rows(&k, queries), SCALE);
+    let p = within(exp_of(minus_each(scores, lses)), query, 0.0);
+    let ds = product(p, minus_each(dot_rows(&v, gradients), deltas));
     accumulate(&dv, Value(1.0), p, gradients);
     accumulate(&dk, Value(1.0), ds, queries);
   }

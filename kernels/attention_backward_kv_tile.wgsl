@@ -12,6 +12,8 @@ const KIND_A = QUERY;
 const KIND_B = GRADIENT;
 const ROWS = 32u; // key rows of a workgroup
 
+@group(0) @binding(6) var<storage, read> delta: array<f32>;
+
 var<workgroup> weights: array<array<Values, ROWS>, 2>; // p of four queries, two places by turns
 
 @compute @workgroup_size(LANES)
@@ -29,23 +31,25 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
   var dx: Rows;
   for (var query = 0u; query < TOKENS; query += PASS) {
     stage(query);
-    let dots = dot_some(&x, share_some(kind_first, query));
+    let dots = dot_rows(&x, share_rows(kind_first, query));
     let place = query / PASS % 2u; // the other place may still be read
     if (!gradient_first) {
-      let lses = Numbers(
-        lse_of(query), lse_of(query + 1u), lse_of(query + 2u), lse_of(query + 3u),
+      let lses = Scalars(
+        lse[place_of(query)], lse[place_of(query + 1u)],
+        lse[place_of(query + 2u)], lse[place_of(query + 3u)],
       );
-      weights[place][row] = within(exp_of(less_each(times(SCALE, dots), lses)), query, 0.0);
+      weights[place][row] = within(exp_of(minus_each(times(dots, SCALE), lses)), query, 0.0);
     }
     workgroupBarrier();
     var w = weights[place][row];
     if (gradient_first) {
-      let deltas = Numbers(
-        delta_of(query), delta_of(query + 1u), delta_of(query + 2u), delta_of(query + 3u),
+      let deltas = Scalars(
+        delta[place_of(query)], delta[place_of(query + 1u)],
+        delta[place_of(query + 2u)], delta[place_of(query + 3u)],
       );
-      w = product(w, less_each(dots, deltas));
+      w = product(w, minus_each(dots, deltas));
     }
-    accumulate(&dx, 1.0, w, share_some(kind_second, query));
+    accumulate(&dx, 1.0, w, share_rows(kind_second, query));
   }
   store_rows(select(VALUE, KEY, gradient_first), &dx, select(1.0, SCALE, gradient_first));
 }

@@ -7,6 +7,7 @@
 const KIND_A = KEY;
 const KIND_B = VALUE;
 
+@group(0) @binding(6) var<storage, read_write> delta: array<f32>;
 @group(0) @binding(7) var<storage, read> out: array<vec4<Activation>>;
 
 fn row_delta(r: u32) -> f32 {
@@ -25,10 +26,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
   lane = index;
   own = group.x * SPAN + lane;
 
+  // Arrays in memory, for once: this is outside the loop over the keys.
   var lses: array<f32, OWNED>;
   var deltas: array<f32, OWNED>;
   for (var r = 0u; r < OWNED; r++) {
-    lses[r] = lse_of(own_token(r));
+    lses[r] = lse[place_row(own_token(r))];
     deltas[r] = row_delta(r);
     if (own + r * LANES < TOKENS) {
       delta[place_row(own + r * LANES)] = deltas[r];
@@ -42,9 +44,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
   var dq: Rows;
   for (var key = 0u; key < TOKENS; key += PASS) {
     stage(key);
-    let keys = share_some(KEY, key);
-    let p = exp_of(less(times(SCALE, dot_some(&q, keys)), own_lse));
-    let ds = product(p, less(dot_some(&d, share_some(VALUE, key)), own_delta));
+    let keys = share_rows(KEY, key);
+    let p = exp_of(minus(times(dot_rows(&q, keys), SCALE), own_lse));
+    let ds = product(p, minus(dot_rows(&d, share_rows(VALUE, key)), own_delta));
     accumulate(&dq, Value(1.0), within(ds, key, 0.0), keys);
   }
   store_rows(QUERY, &dq, Value(SCALE));

@@ -9,9 +9,8 @@
 //
 // An invocation owns rows of one side (the queries, say) and meets all rows of the other side, PASS
 // at a time; those it shares with its workgroup. How many it owns, how many pass, and how a shared
-// row gets to every invocation, is the matter of attention_subgroup.wgsl with attention_two.wgsl,
-// and of attention_tile.wgsl with attention_four.wgsl: one pair of them follows this file. The
-// kernel comes last and says what a row is:
+// row gets to every invocation, is the matter of attention_subgroup.wgsl and attention_tile.wgsl:
+// one of them follows this file. The kernel comes last and says what a row is:
 //
 //   fn row_pair(kind: u32, token: u32, c: u32) -> Pair      reads pair c of a row
 //   fn store_pair(kind: u32, token: u32, c: u32, x: Pair)   writes it
@@ -119,7 +118,7 @@ fn dot_row(x: ptr<function, Rows>, row: Shared) -> Value {
 }
 
 // x = keep x + sum_j w[j] rows[j]
-fn accumulate(x: ptr<function, Rows>, keep: Value, w: Values, rows: Some) {
+fn accumulate(x: ptr<function, Rows>, keep: Value, w: Values, rows: Passing) {
   (*x)[0] = mix_chunk((*x)[0], keep, w, parts(rows, 0u));
   (*x)[1] = mix_chunk((*x)[1], keep, w, parts(rows, 1u));
   (*x)[2] = mix_chunk((*x)[2], keep, w, parts(rows, 2u));

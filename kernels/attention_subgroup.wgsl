@@ -1,10 +1,12 @@
 // Shared rows by subgroup, for CPU adapters with 8 lanes: a workgroup is one subgroup, a lane owns
 // four rows. Lane c reads pair c of a shared row; a shuffle by a constant, which costs one
-// instruction there, gives it to all lanes. Reads cost most: four rows share each.
+// instruction there, gives it to all lanes. Reads cost most: four rows share each. More than two
+// shared rows at a time, and the loop outgrows the 32 KiB that a core keeps of its instructions.
 
 const LANES = 8u;
 const OWNED = 4u;
 const SPAN = 32u; // rows a workgroup owns
+const PASS = 2u; // shared rows at a time
 
 alias Value = vec4f; // a number for each row owned
 alias Chunk = array<Pair, 4>; // pair c of each row owned
@@ -59,9 +61,61 @@ fn total(sum: Sum) -> Value {
 // keep x + sum_j w[j] y[j]
 fn mix_chunk(x: Chunk, keep: Value, w: Values, y: Parts) -> Chunk {
   return Chunk(
-    mix_pair(x[0], keep.x, Numbers(w[0].x, w[1].x), y),
-    mix_pair(x[1], keep.y, Numbers(w[0].y, w[1].y), y),
-    mix_pair(x[2], keep.z, Numbers(w[0].z, w[1].z), y),
-    mix_pair(x[3], keep.w, Numbers(w[0].w, w[1].w), y),
+    mix_pair(x[0], keep.x, Scalars(w[0].x, w[1].x), y),
+    mix_pair(x[1], keep.y, Scalars(w[0].y, w[1].y), y),
+    mix_pair(x[2], keep.z, Scalars(w[0].z, w[1].z), y),
+    mix_pair(x[3], keep.w, Scalars(w[0].w, w[1].w), y),
   );
+}
+
+alias Passing = array<Shared, PASS>; // shared rows
+alias Parts = array<Pair, PASS>; // a pair of each
+alias Values = array<Value, PASS>; // a number for each row owned, for each of them
+alias Scalars = vec2f; // a number for each of them
+
+// Those past the end repeat the last one.
+fn share_rows(kind: u32, token: u32) -> Passing {
+  return Passing(share(kind, token), share(kind, token + 1u));
+}
+fn parts(rows: Passing, c: u32) -> Parts {
+  return Parts(part(rows[0], c), part(rows[1], c));
+}
+fn dot_rows(x: ptr<function, Rows>, rows: Passing) -> Values {
+  return Values(dot_row(x, rows[0]), dot_row(x, rows[1]));
+}
+fn mix_pair(x: Pair, keep: f32, w: Scalars, y: Parts) -> Pair {
+  var lo = x.lo * keep;
+  var hi = x.hi * keep;
+  lo = fma(vec4f(w.x), y[0].lo, lo);
+  hi = fma(vec4f(w.x), y[0].hi, hi);
+  lo = fma(vec4f(w.y), y[1].lo, lo);
+  hi = fma(vec4f(w.y), y[1].hi, hi);
+  return Pair(lo, hi);
+}
+
+// Arithmetic on each number.
+fn times(x: Values, by: f32) -> Values {
+  return Values(by * x[0], by * x[1]);
+}
+fn product(x: Values, y: Values) -> Values {
+  return Values(x[0] * y[0], x[1] * y[1]);
+}
+fn minus(x: Values, y: Value) -> Values {
+  return Values(x[0] - y, x[1] - y);
+}
+fn minus_each(x: Values, y: Scalars) -> Values {
+  return Values(x[0] - y[0], x[1] - y[1]);
+}
+fn exp_of(x: Values) -> Values {
+  return Values(exp(x[0]), exp(x[1]));
+}
+fn highest_of(x: Values) -> Value {
+  return max(x[0], x[1]);
+}
+fn sum_of(x: Values) -> Value {
+  return x[0] + x[1];
+}
+// Numbers for the shared rows from `first` on; `other` for those past the end.
+fn within(x: Values, first: u32, other: f32) -> Values {
+  return Values(x[0], select(Value(other), x[1], first + 1u < TOKENS));
 }

@@ -4,6 +4,7 @@
 const LANES = 64u;
 const OWNED = 1u;
 const SPAN = 64u; // rows a workgroup owns
+const PASS = 4u; // shared rows at a time
 const TILE = 16u;
 
 alias Value = f32;
@@ -56,5 +57,70 @@ fn total(sum: Sum) -> Value {
   return total_of(sum);
 }
 fn mix_chunk(x: Chunk, keep: Value, w: Values, y: Parts) -> Chunk {
-  return mix_pair(x, keep, Numbers(w[0], w[1], w[2], w[3]), y);
+  return mix_pair(x, keep, Scalars(w[0], w[1], w[2], w[3]), y);
+}
+
+alias Passing = array<Shared, PASS>; // shared rows
+alias Parts = array<Pair, PASS>; // a pair of each
+alias Values = array<Value, PASS>; // a number for each row owned, for each of them
+alias Scalars = vec4f; // a number for each of them
+
+// Those past the end repeat the last one.
+fn share_rows(kind: u32, token: u32) -> Passing {
+  return Passing(
+    share(kind, token), share(kind, token + 1u), share(kind, token + 2u), share(kind, token + 3u),
+  );
+}
+fn parts(rows: Passing, c: u32) -> Parts {
+  return Parts(part(rows[0], c), part(rows[1], c), part(rows[2], c), part(rows[3], c));
+}
+fn dot_rows(x: ptr<function, Rows>, rows: Passing) -> Values {
+  return Values(
+    dot_row(x, rows[0]), dot_row(x, rows[1]), dot_row(x, rows[2]), dot_row(x, rows[3]),
+  );
+}
+fn mix_pair(x: Pair, keep: f32, w: Scalars, y: Parts) -> Pair {
+  var lo = x.lo * keep;
+  var hi = x.hi * keep;
+  lo = fma(vec4f(w.x), y[0].lo, lo);
+  hi = fma(vec4f(w.x), y[0].hi, hi);
+  lo = fma(vec4f(w.y), y[1].lo, lo);
+  hi = fma(vec4f(w.y), y[1].hi, hi);
+  lo = fma(vec4f(w.z), y[2].lo, lo);
+  hi = fma(vec4f(w.z), y[2].hi, hi);
+  lo = fma(vec4f(w.w), y[3].lo, lo);
+  hi = fma(vec4f(w.w), y[3].hi, hi);
+  return Pair(lo, hi);
+}
+
+// Arithmetic on each number.
+fn times(x: Values, by: f32) -> Values {
+  return Values(by * x[0], by * x[1], by * x[2], by * x[3]);
+}
+fn product(x: Values, y: Values) -> Values {
+  return Values(x[0] * y[0], x[1] * y[1], x[2] * y[2], x[3] * y[3]);
+}
+fn minus(x: Values, y: Value) -> Values {
+  return Values(x[0] - y, x[1] - y, x[2] - y, x[3] - y);
+}
+fn minus_each(x: Values, y: Scalars) -> Values {
+  return Values(x[0] - y[0], x[1] - y[1], x[2] - y[2], x[3] - y[3]);
+}
+fn exp_of(x: Values) -> Values {
+  return Values(exp(x[0]), exp(x[1]), exp(x[2]), exp(x[3]));
+}
+fn highest_of(x: Values) -> Value {
+  return max(max(x[0], x[1]), max(x[2], x[3]));
+}
+fn sum_of(x: Values) -> Value {
+  return (x[0] + x[1]) + (x[2] + x[3]);
+}
+// Numbers for the shared rows from `first` on; `other` for those past the end.
+fn within(x: Values, first: u32, other: f32) -> Values {
+  return Values(
+    x[0],
+    select(Value(other), x[1], first + 1u < TOKENS),
+    select(Value(other), x[2], first + 2u < TOKENS),
+    select(Value(other), x[3], first + 3u < TOKENS),
+  );
 }

@@ -150,12 +150,12 @@ function record(plan: Plan, input: GemmInput, choice: Sizes & { layout: GemmLayo
     SPLITS: splits,
     ...constants,
   };
-  const { source, texels } = declareOperands([
+  const { source, asTexels } = declareOperands([
     { name: "a", binding: 5, type: "TypeA", tensor: a },
     { name: "b", binding: 6, type: "TypeB", tensor: b },
     { name: "a2", binding: 7, type: "TypeA2", tensor: second?.a },
     { name: "b2", binding: 8, type: "TypeB2", tensor: second?.b },
-  ], layout.texels ?? false);
+  ], layout.readsTexels ?? false);
   const inputs = [a, b, second?.a, second?.b, second?.dropout?.site].map((t) => t ?? none);
   const include = [random, gelu, epilogue, source, loads];
   const types = {
@@ -177,7 +177,7 @@ function record(plan: Plan, input: GemmInput, choice: Sizes & { layout: GemmLayo
       constants: { ...ends, ...product },
       types: { ...types, ...endTypes },
       tensors: [...endTensors, ...inputs],
-      texels,
+      asTexels,
       groups,
       flops,
     });
@@ -191,7 +191,6 @@ function record(plan: Plan, input: GemmInput, choice: Sizes & { layout: GemmLayo
     constants: product,
     types,
     tensors: [none, none, none, parts, noneWritten, ...inputs],
-    texels,
     groups,
     flops,
   });

@@ -28,7 +28,7 @@ export interface GemmCode {
   /** Element types of its own, as `KernelRun.types`. */
   types?: Readonly<Record<string, DType>>;
   /** Operands that fit are read as textures. */
-  texels?: boolean;
+  readsTexels?: boolean;
   /** How many parts K can be cut into. */
   parts: number;
 }
@@ -40,7 +40,7 @@ const tiles = `${blocks}\n${tile}`;
 export const GEMM_LAYOUTS: Readonly<Record<GemmLayout, GemmCode>> = {
   "subgroup 32x32": { code: subgroupGemm(1), rows: 32, columns: 32, constants: {}, parts: 1 },
   "subgroup 32x64": wide,
-  "subgroup 32x64 texels": { ...wide, texels: true },
+  "subgroup 32x64 texels": { ...wide, readsTexels: true },
   "tile 64x64": { code: tiles, rows: 64, columns: 64, constants: { SIDE: 64 }, parts: 16 },
   "tile 128x128": { code: tiles, rows: 128, columns: 128, constants: { SIDE: 128 }, parts: 16 },
   "matrix 64x64": {

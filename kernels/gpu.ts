@@ -43,13 +43,13 @@ export interface Gpu {
   /** Pipelines by source and constants. */
   readonly pipelines: Map<string, GPUComputePipeline>;
   /** Textures that tensors are read through, see `texels.ts`. */
-  readonly texels: Map<string, GPUTexture>;
+  readonly textures: Map<string, GPUTexture>;
   /** Stands in for a binding that a variant of a kernel declares but does not read. */
   readonly none: Tensor;
   /** As `none`, for a binding that could be written. */
   readonly noneWritten: Tensor;
-  /** Bytes of all live tensors, and the most there ever were. */
-  memory: { current: number; peak: number };
+  /** Bytes of all live tensors, and the most there ever were; beside them those of `textures`. */
+  memory: { current: number; peak: number; textures: number };
   /** What {@linkcode allocate} frees if it fails. */
   undo: Set<GPUBuffer> | null;
   /** The first error that the device reported: nothing it computes can be trusted after one. */
@@ -139,10 +139,10 @@ export async function openGpu(
     subgroupSize,
     hasMatrix: subgroupSize === 32 && canMultiply(device, info),
     pipelines: new Map(),
-    texels: new Map(),
+    textures: new Map(),
     none: placeholder(device),
     noneWritten: placeholder(device),
-    memory: { current: 0, peak: 0 },
+    memory: { current: 0, peak: 0, textures: 0 },
     undo: null,
     failure: null,
   };
@@ -229,6 +229,11 @@ export async function settleGpu(gpu: Gpu): Promise<void> {
 /** Number of elements of a tensor of this shape. */
 export function sizeOf(shape: readonly number[]): number {
   return shape.reduce((size, n) => size * n, 1);
+}
+
+/** Bytes of an element. */
+export function elementBytes(dtype: DType): number {
+  return BYTES[dtype];
 }
 
 /** Bytes a tensor's elements take. */

@@ -15,21 +15,21 @@ export interface Operand {
 /**
  * Declares operands, so that a kernel need not know whether they are buffers or textures.
  *
- * @param asTexels Read those that fit as textures, see `texels.ts`.
- * @returns WGSL to include, and the bindings that are read as textures.
+ * @param readsTexels Read those that fit as textures, see `texels.ts`.
+ * @returns WGSL to include, and the bindings that are textures, as `KernelRun.asTexels`.
  */
 export function declareOperands(
   operands: readonly Operand[],
-  asTexels: boolean,
-): { source: string; texels: number[] } {
-  const texels = operands
-    .filter(({ tensor }) => asTexels && tensor && fitsTexels(tensor))
+  readsTexels: boolean,
+): { source: string; asTexels: number[] } {
+  const asTexels = operands
+    .filter(({ tensor }) => readsTexels && tensor && fitsTexels(tensor))
     .map(({ binding }) => binding);
   const sources = operands.map(({ name, binding, type }) =>
-    texels.includes(binding)
+    asTexels.includes(binding)
       ? texelSource(name, binding)
       : `@group(0) @binding(${binding}) var<storage, read> ${name}: array<vec4<${type}>>;
 fn ${name}_at(i: u32) -> vec4f { return vec4f(${name}[i]); }`
   );
-  return { source: sources.join("\n"), texels };
+  return { source: sources.join("\n"), asTexels };
 }

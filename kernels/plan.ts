@@ -6,8 +6,17 @@
  *
  * @module
  */
-import { byteSize, checkGpu, type DType, type Gpu, type Host, sizeOf, type Tensor } from "./gpu.ts";
-import { copyToTexels, texelsFor } from "./texels.ts";
+import {
+  byteSize,
+  checkGpu,
+  type DType,
+  elementBytes,
+  type Gpu,
+  type Host,
+  sizeOf,
+  type Tensor,
+} from "./gpu.ts";
+import { copyToTexels, textureFor } from "./texels.ts";
 
 /** What one dispatch binds and runs. */
 export interface KernelRun {
@@ -26,13 +35,13 @@ export interface KernelRun {
   types?: Record<string, DType>;
   /** Storage tensors at bindings 0, 1, ... in the order of the WGSL file. */
   tensors: readonly Tensor[];
-  /** Bindings that the kernel reads as textures, see `texels.ts`. */
-  texels?: readonly number[];
+  /** Bindings that the kernel reads as textures: their tensors fit, as `fitsTexels` says. */
+  asTexels?: readonly number[];
   /** Workgroups to start along x, y, z. */
   groups: readonly [number, number, number];
   /** Floating-point operations, for the profile. */
   flops?: number;
-  /** Bytes that must move, for the profile; by default every bound tensor once. */
+  /** Bytes that must move, for the profile; by default every bound tensor once, not its copies. */
   bytes?: number;
 }
 
@@ -40,9 +49,11 @@ export interface KernelRun {
 export interface ProfileRow {
   label: string;
   calls: number;
-  /** GPU time of all calls, in milliseconds. */
+  /** GPU time of all calls, copies to textures included, in milliseconds. */
   ms: number;
+  /** Of all calls. */
   flops: number;
+  /** Of all calls. */
   bytes: number;
 }
 
@@ -57,6 +68,7 @@ export interface TensorCopy {
   count: number;
 }
 
+/** Encodes a copy. */
 type Copy = (encoder: GPUCommandEncoder) => void;
 
 interface Dispatch {
@@ -115,7 +127,7 @@ export class Plan {
    * @throws {RangeError} If the grid is larger than WebGPU allows.
    */
   add(run: KernelRun): void {
-    const { label, tensors, texels = [], groups } = run;
+    const { label, tensors, asTexels = [], groups } = run;
     const { device } = this.#gpu;
     const most = device.limits.maxComputeWorkgroupsPerDimension;
     if (!groups.every((n) => n >= 1 && n <= most)) {
@@ -127,10 +139,10 @@ export class Plan {
     try {
       const pipeline = this.#pipeline(run);
       const textures = new Map(
-        texels.map((binding, slot) => [binding, texelsFor(this.#gpu, tensors[binding]!, slot)]),
+        asTexels.map((binding, slot) => [binding, textureFor(this.#gpu, tensors[binding]!, slot)]),
       );
       const bindGroup = this.#bindGroup(pipeline, tensors, textures);
-      const copies = texels.map((binding): Copy => (encoder) =>
+      const copies = asTexels.map((binding): Copy => (encoder) =>
         copyToTexels(encoder, tensors[binding]!, textures.get(binding)!)
       );
       const { flops = 0, bytes = this.#bytesOf(tensors) } = run;
@@ -171,7 +183,7 @@ export class Plan {
    * @throws {RangeError} If a part is no multiple of 4 bytes or reaches past its tensor.
    */
   copy({ from, fromStart = 0, to, toStart = 0, count }: TensorCopy): void {
-    const bytes = byteSize({ shape: [1], dtype: from.dtype });
+    const bytes = elementBytes(from.dtype);
     const fromOffset = from.offset + fromStart * bytes;
     const toOffset = to.offset + toStart * bytes;
     const size = count * bytes;

@@ -7,9 +7,9 @@
  *
  * @module
  */
-import { byteSize, type Gpu, sizeOf, type Tensor } from "./gpu.ts";
+import { byteSize, elementBytes, type Gpu, sizeOf, type Tensor } from "./gpu.ts";
 
-/** Texels in a row of a texture, as many as every WebGPU adapter grants: tensors are folded to it. */
+/** Texels in a row, as many as every WebGPU adapter grants: tensors are folded to it. */
 const WIDTH = 8192;
 /** Rows at most: 64 MiB of f32. */
 const HEIGHT = 512;
@@ -24,18 +24,29 @@ export function fitsTexels({ shape, dtype }: Pick<Tensor, "shape" | "dtype">): b
 /** WGSL that declares such a tensor, and `NAME_at(i)`: its elements 4i .. 4i + 3 as f32. */
 export function texelSource(name: string, binding: number): string {
   return `@group(0) @binding(${binding}) var ${name}: texture_2d<f32>;
-fn ${name}_at(i: u32) -> vec4f { return textureLoad(${name}, vec2u(i % ${WIDTH}, i / ${WIDTH}), 0); }`;
+fn ${name}_at(i: u32) -> vec4f {
+  return textureLoad(${name}, vec2u(i % ${WIDTH}, i / ${WIDTH}), 0);
+}`;
 }
 
 /**
  * The texture that a kernel's `slot`th such tensor passes through, for all kernels the same. Sizes
- * are powers of 2; each is made when it is first wanted and lives as long as the device: room of
- * the device's own, as its pipelines are, which the memory of tensors does not count.
+ * are powers of 2, up to {@linkcode HEIGHT} rows; each is made when it is first wanted and lives as
+ * long as the device.
+ *
+ * @throws {TypeError} If the tensor does not fit.
  */
-export function texelsFor(gpu: Gpu, { shape, dtype }: Tensor, slot: number): GPUTexture {
+export function textureFor(gpu: Gpu, tensor: Tensor, slot: number): GPUTexture {
+  const { shape, dtype } = tensor;
+  if (!fitsTexels(tensor)) {
+    throw new TypeError(
+      `Cannot read (${shape}) ${dtype} as a texture: it must be f32 or f16 and have a multiple of ` +
+        `4 elements, ${4 * WIDTH * HEIGHT} at most`,
+    );
+  }
   const rows = 2 ** Math.ceil(Math.log2(Math.ceil(sizeOf(shape) / 4 / WIDTH)));
   const key = `${slot} ${dtype} ${rows}`;
-  let texture = gpu.texels.get(key);
+  let texture = gpu.textures.get(key);
   if (texture === undefined) {
     texture = gpu.device.createTexture({
       label: `texels ${key}`,
@@ -43,7 +54,8 @@ export function texelsFor(gpu: Gpu, { shape, dtype }: Tensor, slot: number): GPU
       format: dtype === "f16" ? "rgba16float" : "rgba32float",
       usage: GPUTextureUsage.TEXTURE_BINDING | GPUTextureUsage.COPY_DST,
     });
-    gpu.texels.set(key, texture);
+    gpu.textures.set(key, texture);
+    gpu.memory.textures += byteSize({ shape: [rows, WIDTH, 4], dtype });
   }
   return texture;
 }
@@ -54,9 +66,9 @@ export function copyToTexels(
   tensor: Tensor,
   texture: GPUTexture,
 ): void {
-  const { buffer, offset, shape } = tensor;
+  const { buffer, offset, shape, dtype } = tensor;
   const texels = sizeOf(shape) / 4;
-  const bytesPerRow = WIDTH * 4 * byteSize({ shape: [1], dtype: tensor.dtype });
+  const bytesPerRow = WIDTH * 4 * elementBytes(dtype);
   const rows = Math.floor(texels / WIDTH);
   if (rows > 0) {
     encoder.copyBufferToTexture({ buffer, offset, bytesPerRow }, { texture }, [WIDTH, rows]);

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { gemm } from "../../kernels/gemm.ts";
+import { gemmCpu } from "../../kernels/gemm_cpu.ts";
 import { defaultLayout, GEMM_LAYOUTS, type GemmLayout } from "../../kernels/gemm_layout.ts";
 import { createTensor, type Gpu, readTensor, uploadTensor } from "../../kernels/gpu.ts";
 import { runOnce } from "../../kernels/plan.ts";
-import { gpuTest, uniform } from "../testing.ts";
+import { assertClose, gpuTest, uniform } from "../testing.ts";
 import { CASES, checkCases, SCALE2 } from "./gemm_cases.ts";
 
 const layouts = Object.keys(GEMM_LAYOUTS) as GemmLayout[];
@@ -46,6 +47,37 @@ gpuTest("gemm() gives the same bits in every layout of an adapter", async (gpu) 
       const at = result.findIndex((x, j) => !Object.is(x, results[0]![j]));
       assert.equal(at, -1, `layout ${i} differs at ${at}: ${result[at]}, not ${results[0]![at]}`);
     }
+  }
+});
+
+gpuTest("gemm() does not see what a product before it has left in its textures", async (gpu) => {
+  if (gpu.subgroupSize !== 8) return console.log(`${gpu.name} does not run 8 lanes`);
+  const layout = "subgroup 32x64 texels";
+  const broken = uploadTensor(gpu, new Float32Array(80 * 80).fill(NaN), [80, 80]);
+  const spoil = () =>
+    runOnce(
+      gpu,
+      (plan) =>
+        gemm(plan, {
+          ...{ form: "tn", a: broken, b: broken, c: createTensor(gpu, [80, 80]), layout },
+        }),
+    );
+  // Rows, columns and depth end inside a tile, and K inside a vec4 where it can.
+  for (
+    const [form, m, n, k] of [["nt", 33, 36, 20], ["nn", 33, 36, 20], ["tn", 36, 40, 65]] as const
+  ) {
+    const [a, b] = [uniform(m * k, 1), uniform(k * n, 2)];
+    const c = createTensor(gpu, [m, n]);
+    const tensors = {
+      a: uploadTensor(gpu, a, form === "tn" ? [k, m] : [m, k]),
+      b: uploadTensor(gpu, b, form === "nt" ? [n, k] : [k, n]),
+    };
+    await spoil();
+    assert(gpu.memory.textures > 0, "the layout reads textures");
+    await runOnce(gpu, (plan) => gemm(plan, { form, ...tensors, c, layout }));
+    const expected = gemmCpu({ form, m, n, first: { a, b, k } }).c;
+    // k products below 1, each of k + 2 roundings 2^-24 of a sum below k.
+    assertClose(await readTensor(gpu, c), expected, { atol: (k + 2) * 2 ** -23, rtol: 2 ** -20 });
   }
 });
 

@@ -1,6 +1,6 @@
 import type { Gpu } from "../../kernels/gpu.ts";
 
-const KINDS = ["Buffer", "BindGroup", "ComputePipeline", "ShaderModule", "QuerySet"];
+const KINDS = ["Buffer", "BindGroup", "ComputePipeline", "ShaderModule", "QuerySet", "Texture"];
 
 /** Names what is made on the device while `use` runs. */
 export async function madeBy(gpu: Gpu, use: () => Promise<void> | void): Promise<string[]> {

@@ -1,0 +1,32 @@
+import assert from "node:assert/strict";
+import type { DType, Tensor } from "../../kernels/gpu.ts";
+import { declareOperands } from "../../kernels/operands.ts";
+
+const tensor = (shape: number[], dtype: DType = "f32") => ({ shape, dtype }) as unknown as Tensor;
+
+Deno.test("declareOperands() declares textures of what fits, buffers of the rest", () => {
+  const tensors = [
+    tensor([8]),
+    tensor([2 ** 24, 2]),
+    undefined,
+    tensor([6]),
+    tensor([3, 4], "f16"),
+  ];
+  const operands = tensors.map((tensor, i) => ({
+    ...{ name: `t${i}`, binding: 5 + i, type: "Type", tensor },
+  }));
+  const kinds = (source: string) =>
+    source.match(/@binding.*/g)!.map((line) => /^@binding\((\d+)\) var(.*)$/.exec(line)!.slice(1));
+  const buffer = (i: number) => [`${5 + i}`, `<storage, read> t${i}: array<vec4<Type>>;`];
+  const texture = (i: number) => [`${5 + i}`, ` t${i}: texture_2d<f32>;`];
+
+  const some = declareOperands(operands, true);
+  assert.deepEqual(some.asTexels, [5, 9]);
+  assert.deepEqual(kinds(some.source), [texture(0), buffer(1), buffer(2), buffer(3), texture(4)]);
+  const none = declareOperands(operands, false);
+  assert.deepEqual(none.asTexels, []);
+  assert.deepEqual(kinds(none.source), [0, 1, 2, 3, 4].map(buffer));
+  for (const { source } of [some, none]) {
+    assert.deepEqual(source.match(/fn \w+/g), [0, 1, 2, 3, 4].map((i) => `fn t${i}_at`));
+  }
+});
