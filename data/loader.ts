@@ -75,7 +75,7 @@ export function createPairLoader(options: PairLoaderOptions): PairLoader {
     async *batches(epoch, order, start = 0) {
       const rest = order.slice(start);
       const flat = rest.flat();
-      const largest = Math.max(0, ...rest.map((batch) => batch.length));
+      const largest = rest.reduce((most, { length }) => Math.max(most, length), 0);
       const window = windowOf(2 * bytes, largest, numWorkers);
       const next = runAhead(flat.length, window, (i) => load(flat[i]!, epoch));
       const buffer = new Uint8Array(largest * 2 * bytes);

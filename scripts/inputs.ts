@@ -22,10 +22,16 @@ export function digestsOf({ pairs, augment, backbone }: Inputs): Record<string, 
   for (const name of parameterShapes(backbone.config).keys()) {
     weights.update(bytesOf(backbone.get(name)));
   }
-  const withoutRoot = (key: string, value: unknown) => key === "root" ? undefined : value;
-  const text = (value: unknown) =>
-    createHash("sha256").update(JSON.stringify(value, withoutRoot)).digest("hex");
-  return { pairs: text(pairs), augment: text(augment), weights: weights.digest("hex") };
+  const list = createHash("sha256").update("["); // as a whole it might be longer than any string
+  pairs.forEach((pair, i) => {
+    if (i > 0) list.update(",");
+    list.update(JSON.stringify(pair, (key, value) => key === "root" ? undefined : value));
+  });
+  return {
+    pairs: list.update("]").digest("hex"),
+    augment: createHash("sha256").update(JSON.stringify(augment)).digest("hex"),
+    weights: weights.digest("hex"),
+  };
 }
 
 /**

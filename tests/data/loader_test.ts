@@ -79,6 +79,20 @@ Deno.test("PairLoader.batches() gives the queries of a batch, then its reference
   });
 });
 
+Deno.test("PairLoader.batches() takes more batches than a call takes arguments", async () => {
+  await withPairs(1, async (pairs) => {
+    const options = { imgSize: SIZE, numWorkers: 0, seed: 1, augment: null, onWarning: () => {} };
+    const loader = createPairLoader({ ...options, pairs });
+    try {
+      const order = new Array<number[]>(200_000).fill([0]);
+      const { value } = await loader.batches(0, order).next();
+      assert.deepEqual(value!.pairs, [0]);
+    } finally {
+      await loader.close();
+    }
+  });
+});
+
 Deno.test("PairLoader.batches() is the same whatever the number of workers", async () => {
   await withPairs(8, async (pairs) => {
     const order = [[3, 0, 6], [2, 5, 1], [7, 4]];

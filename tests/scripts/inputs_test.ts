@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { AUGMENT_DEFAULTS } from "../../data/augment_settings.ts";
 import { pairsOf, parseEntries } from "../../data/pairs.ts";
@@ -29,6 +30,23 @@ Deno.test("digestsOf() is the same for the same contents, wherever they lie", ()
   for (const digest of Object.values(digests)) assert.match(digest, /^[0-9a-f]{64}$/);
   assert.deepEqual(digestsOf({ ...INPUTS, backbone: backboneOf(1) }), digests);
   assert.deepEqual(digestsOf({ ...INPUTS, pairs: pairsIn("/disk/data") }), digests);
+});
+
+Deno.test("digestsOf() of pairs is that of their JSON, without roots", () => {
+  const [pair] = INPUTS.pairs;
+  for (const pairs of [[], [pair!], [pair!, { ...pair!, entry: 1 }]]) {
+    const withoutRoot = (key: string, value: unknown) => key === "root" ? undefined : value;
+    const text = JSON.stringify(pairs, withoutRoot);
+    const digest = createHash("sha256").update(text).digest("hex");
+    assert.equal(digestsOf({ ...INPUTS, pairs }).pairs, digest);
+  }
+});
+
+Deno.test("digestsOf() takes pairs whose JSON is longer than any string", () => {
+  const [pair] = INPUTS.pairs;
+  const long = { ...pair!, source: "s".repeat(2 ** 24) };
+  const { pairs } = digestsOf({ ...INPUTS, pairs: new Array(2 ** 5).fill(long) }); // one has at most 2^29 - 24 characters
+  assert.match(pairs!, /^[0-9a-f]{64}$/);
 });
 
 Deno.test("checkDigests() names what has changed", () => {
