@@ -125,6 +125,7 @@ export class Plan {
    * Records one kernel. What the device refuses is thrown by {@linkcode ready}.
    *
    * @throws {RangeError} If the grid is larger than WebGPU allows.
+   * @throws {TypeError} If a tensor that is to be read as a texture does not fit one.
    */
   add(run: KernelRun): void {
     const { label, tensors, asTexels = [], groups } = run;
