@@ -18,76 +18,17 @@ import {
 import { infoNce } from "../kernels/info_nce.ts";
 import { Plan, type ProfileRow, runPlans } from "../kernels/plan.ts";
 import { tune } from "../kernels/tune.ts";
-import type { PoolMode } from "../kernels/pool.ts";
 import { Ring } from "../kernels/ring.ts";
 import { Sites } from "../kernels/sites.ts";
 import type { Adapter } from "./adapter.ts";
 import { destroyTensors } from "./block.ts";
 import { Encoder } from "./encoder.ts";
 import { Head } from "./head.ts";
-import { largestPiece, type Network, type Precision, uploadNetwork } from "./network.ts";
+import { largestPiece, type Network, uploadNetwork } from "./network.ts";
 import { Trainables } from "./trainables.ts";
-import type { Backbone } from "./weights.ts";
+import type { OptimiserState, StepResult, TrainerOptions } from "./trainer_options.ts";
 
-/** What is trained, on what, and how. */
-export interface TrainerOptions {
-  backbone: Backbone;
-  /** Where training starts; its dropout is that of the run. */
-  adapter: Adapter;
-  precision: Precision;
-  /** Image size in pixels. */
-  height: number;
-  width: number;
-  pool: PoolMode;
-  /** Pairs a step. */
-  batchSize: number;
-  /** Images embedded at a time; by default as many as the adapter can bind. */
-  microBatch?: number | null;
-  /** Keep only the inputs of blocks and compute the rest again in the backward. */
-  checkpointing?: boolean;
-  /** Merge the adapters into the weights each step; by default when there is no dropout. */
-  merge?: boolean;
-  /** See `EncoderOptions`. */
-  input?: "pixels" | "rows";
-  /** logit_scale is trained (default), or stays what the adapter says. */
-  trainLogitScale?: boolean;
-  weightDecay: number;
-  /** Largest absolute value of a gradient's element, 0: off. */
-  clipValue: number;
-  /** Largest L2 norm of all gradients, 0: off. */
-  clipNorm: number;
-  /** Key of the dropout masks. */
-  seed: number;
-  /** Loss scale at the start of an f16 run. */
-  lossScale?: number;
-}
-
-/** What became of one step. */
-export interface StepResult {
-  /** Counted from 0. */
-  step: number;
-  lr: number;
-  /** Nats. */
-  loss: number;
-  /** ln of the inverse temperature before the step. */
-  logitScale: number;
-  /** A gradient was not finite, and nothing was updated. */
-  skipped: boolean;
-  /** Skipped steps in a row, this one included. */
-  skippedInARow: number;
-  lossScale: number;
-  /** L2 norm of all gradients, and the largest of their absolute values, before clipping. */
-  gradNorm: number;
-  gradMax: number;
-}
-
-/** Where an optimiser is: all that a run needs to go on besides the adapter. */
-export interface OptimiserState {
-  step: number;
-  m: Float32Array;
-  v: Float32Array;
-  scaler: Float32Array;
-}
+export type { OptimiserState, StepResult, TrainerOptions };
 
 const HEAD_STREAM = 0xffff; // of the dropout generator; adapters count from 0
 const STAGED_BYTES = 256 * 2 ** 20; // uploads that may wait for the GPU
@@ -276,6 +217,11 @@ export class Trainer {
   /**
    * Gradients of the batch by parameter, as a step of this number computes them, times the loss
    * scale: to look into a step that went wrong. Waits for the GPU.
+   *
+   * @param step Number of the step, counted from 0: key of its dropout masks.
+   * @returns Values row-major in the shapes of the adapter, by names such as
+   *   `blocks.0.attn.qkv.lora_A`.
+   * @throws {Error} If the device reported an error.
    */
   async gradients(step: number): Promise<Map<string, Float32Array>> {
     this.#writeStep(0, step);
@@ -298,7 +244,12 @@ export class Trainer {
     this.#pending.push({ step: this.#step++, lr });
   }
 
-  /** Results of all queued steps, oldest first. Waits for the GPU. */
+  /**
+   * Results of the steps queued since the last call, oldest first; none if there were none. Waits
+   * for the GPU.
+   *
+   * @throws {Error} If the device reported an error.
+   */
   async results(): Promise<StepResult[]> {
     const pending = this.#pending.splice(0);
     const reports = await this.#ring.take();
@@ -320,7 +271,9 @@ export class Trainer {
   /**
    * Takes a step on the last batch with a timestamp around every kernel. Waits for the GPU.
    *
-   * @returns GPU time by kernel.
+   * @param lr Learning rate of this step, which is taken and counted, but gives no result.
+   * @returns A row a kernel label: those of the gradients, then those of the update, the longest
+   *   first of each.
    * @throws {Error} If the adapter has no timestamps.
    */
   async profile(lr: number): Promise<ProfileRow[]> {
@@ -330,12 +283,20 @@ export class Trainer {
     return rows;
   }
 
-  /** The adapter as it is after the queued steps. Waits for the GPU. */
+  /**
+   * The adapter as it is after the queued steps, in memory of its own. Waits for the GPU.
+   *
+   * @throws {Error} If the device reported an error.
+   */
   adapter(): Promise<Adapter> {
     return this.trainables.read();
   }
 
-  /** The optimiser as it is after the queued steps. Waits for the GPU. */
+  /**
+   * The optimiser as it is after the queued steps, in memory of its own. Waits for the GPU.
+   *
+   * @throws {Error} If the device reported an error.
+   */
   async readState(): Promise<OptimiserState> {
     const { m, v } = this.trainables.training!;
     return {
