@@ -73,8 +73,12 @@ const NO_ADAPTER: Adapter = {
 /**
  * Opens a GPU and loads a backbone and an adapter onto it.
  *
+ * @returns Ready to embed. It owns the GPU: declare it with `using`, or close it.
  * @throws {TypeError} If no model is named, or adapter and backbone do not fit together.
- * @throws {Error} If there is no GPU, or a file is missing or damaged.
+ * @throws {RangeError} If the model is unknown, `imgSize` is not a multiple of 16, or the GPU has no f16
+ *   and `precision` asks for it.
+ * @throws {SyntaxError} If a file is damaged.
+ * @throws {Error} If there is no GPU, or too little memory on it, or a file is missing.
  */
 export async function loadEmbedder(options: LoadOptions): Promise<PictureEmbedder> {
   const { imgSize = 384, pool = "avg", numWorkers = 0 } = options;

@@ -17,12 +17,15 @@ import type { Trainables } from "./trainables.ts";
 
 /** What an {@linkcode Embedder} runs; it owns none of it. */
 export interface EmbedderOptions {
+  /** Backbone, with adapters that lie in `trainables`. */
   network: Network;
+  /** Values of adapters and head. */
   trainables: Trainables;
   /** Shape of the head, or null. */
   head: Pick<HeadWeights, "hidden" | "embedDim"> | null;
+  /** What becomes of the tokens of an image. */
   pool: PoolMode;
-  /** Most images at a time. */
+  /** Images at a time; fewer where the adapter cannot bind so many. */
   images: number;
 }
 
@@ -33,7 +36,7 @@ export class Embedder {
   readonly #head: Head;
   readonly #merge: Plan;
   readonly #embed: Plan;
-  /** Images at a time. */
+  /** Images at a time: so many are computed however few there are. */
   readonly images: number;
   /** Length of an embedding. */
   readonly dim: number;
@@ -66,15 +69,24 @@ export class Embedder {
   /**
    * Embeds some images. Waits for the GPU.
    *
-   * @param pixels `(count, height, width, 3)` u8 RGB; count at most {@linkcode images}.
-   * @returns `(count, dim)`, rows of unit length.
+   * @param pixels `(count, height, width, 3)` u8 RGB of the network's size; count at most
+   *   {@linkcode images}.
+   * @returns `(count, dim)`, row-major, rows of unit length.
    * @throws {RangeError} If there are too many images, or a part of one.
+   * @throws {Error} If the device reported an error.
    */
   embed(pixels: Uint8Array): Promise<Float32Array> {
     return this.#run(pixels, this.#head.embeddings);
   }
 
-  /** As {@linkcode embed}, but rows are not brought to unit length: for sums over views. */
+  /**
+   * As {@linkcode embed}, but rows are not brought to unit length: for sums over views.
+   *
+   * @param pixels As for {@linkcode embed}.
+   * @returns `(count, dim)`, row-major.
+   * @throws {RangeError} If there are too many images, or a part of one.
+   * @throws {Error} If the device reported an error.
+   */
   features(pixels: Uint8Array): Promise<Float32Array> {
     return this.#run(pixels, this.#head.features);
   }
@@ -91,8 +103,9 @@ export class Embedder {
   }
 
   /**
-   * GPU time of embedding the last images once more, by kernel. Waits for the GPU.
+   * GPU time of embedding the last images once more. Waits for the GPU.
    *
+   * @returns A row a kernel label, the longest first.
    * @throws {Error} If the adapter has no timestamps.
    */
   profile(): Promise<ProfileRow[]> {
@@ -107,9 +120,12 @@ export class Embedder {
 }
 
 /**
- * Allocates and compiles an embedder.
+ * Allocates and compiles an embedder, and takes the adapters over as they are now.
  *
+ * @returns Ready to embed; destroy it, or close the GPU.
+ * @throws {GpuMemoryError} If the GPU has too little memory.
  * @throws {RangeError} If one image is more than the adapter can bind.
+ * @throws {SyntaxError} If a kernel does not compile.
  */
 export async function createEmbedder(gpu: Gpu, options: EmbedderOptions): Promise<Embedder> {
   const embedder = allocate(gpu, () => new Embedder(gpu, options));

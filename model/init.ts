@@ -8,7 +8,9 @@ export const LORA_TARGETS: readonly string[] = ["attn.qkv", "attn.proj", "mlp.fc
 
 /** Shape of a new adapter. */
 export interface AdapterOptions {
+  /** Rows r of each lora_A, at least 1. */
   rank: number;
+  /** Numerator of the scaling alpha / r; the recipe's is twice the rank. */
   alpha: number;
   /** Probability that an input of an adapter, or a hidden unit of the head, is dropped. */
   dropout: number;
