@@ -76,6 +76,18 @@ export async function readPicture(path: string): Promise<Uint8Array> {
 }
 
 /**
+ * Checks what a picture says of itself, as {@linkcode decodePicture} does before it reads pixels.
+ *
+ * @param bytes The whole file.
+ * @param name Path, named in errors.
+ * @throws {RangeError} If the file declares more than {@linkcode MAX_PIXELS}.
+ * @throws {SyntaxError} If the file is no picture, is empty, or ends within its header.
+ */
+export async function checkHeader(bytes: Uint8Array, name: string): Promise<void> {
+  await decoding(name, async () => headerOf(bytes, await openDecoder()));
+}
+
+/**
  * Decodes a picture, or a box of it, to RGB of a given extent.
  *
  * Of a JPEG only the rows down to the end of the box are decoded. EXIF orientation is applied,
@@ -86,22 +98,14 @@ export async function readPicture(path: string): Promise<Uint8Array> {
  * @throws {RangeError} If the file declares more than {@linkcode MAX_PIXELS}, before any is read.
  * @throws {SyntaxError} If the file is no picture, is empty, or ends too early.
  */
-export async function decodePicture(
+export function decodePicture(
   bytes: Uint8Array,
   options: DecodeOptions,
 ): Promise<DecodedPicture> {
   const { width, height, crop, name } = options;
-  try {
-    if (bytes.length === 0) throw new SyntaxError("the file is empty");
+  return decoding(name, async () => {
     const decoder = options.decoder ?? await openDecoder();
-    const stored = await decoder.header(bytes);
-    const pixelCount = stored.width * stored.height;
-    if (!(pixelCount > 0 && pixelCount <= MAX_PIXELS)) {
-      throw new RangeError(
-        `it declares ${stored.width} x ${stored.height} pixels, must be 1 to ${MAX_PIXELS}`,
-      );
-    }
-
+    const stored = await headerOf(bytes, decoder);
     const turn = turnOfOrientation(stored.orientation);
     const swapped = ({ width, height }: Size): Size =>
       turn.swapAxes ? { width: height, height: width } : { width, height };
@@ -114,6 +118,21 @@ export async function decodePicture(
     release(region);
     const pixels = stored.orientation === 1 ? resized : turnPixels(resized, small, turn);
     return { pixels, crop: box, picture };
+  });
+}
+
+async function headerOf(bytes: Uint8Array, decoder: Decoder): Promise<PictureHeader> {
+  if (bytes.length === 0) throw new SyntaxError("the file is empty");
+  const header = await decoder.header(bytes);
+  const { width, height } = header;
+  if (width * height > 0 && width * height <= MAX_PIXELS) return header;
+  throw new RangeError(`it declares ${width} x ${height} pixels, must be 1 to ${MAX_PIXELS}`);
+}
+
+/** Gives errors about a picture its name. */
+async function decoding<T>(name: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
   } catch (cause) {
     const [reason] = (cause as Error).message.split(/:?\s*\n/); // libvips goes on for lines
     const ErrorClass = cause instanceof RangeError ? RangeError : SyntaxError;

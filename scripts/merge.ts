@@ -7,6 +7,7 @@
  */
 import { stat } from "node:fs/promises";
 import { isAbsolute, resolve } from "node:path";
+import { checkPictures } from "../data/check_pictures.ts";
 import { formatObjects, type MergeSource, mergeSources, parseObjects } from "../data/merge.ts";
 import { MAX_PAIRS_BYTES, parseEntries, type Picture, readPairsText } from "../data/pairs.ts";
 import { SOURCE_NAME, SOURCE_NAME_RULE } from "../data/raw_entry.ts";
@@ -14,6 +15,7 @@ import { writeFileAtomic } from "../model/files.ts";
 import { parseFlags, runScript, UsageError } from "./cli.ts";
 import { checkOutputs } from "./outputs.ts";
 import { folderOf, keepOnly, keepReading } from "./permissions.ts";
+import { Progress } from "./progress.ts";
 
 const ALTITUDE = { type: "number", unit: "metres", default: 400, min: 1 } as const;
 const COPIES = { type: "integer", min: 1, help: "copies of each entry" } as const;
@@ -152,22 +154,16 @@ function checkSpecs(specs: readonly SourceSpec[]): void {
 
 /** Lists pictures that cannot be opened on stdout. */
 async function check(pictures: readonly Picture[]): Promise<void> {
-  // Loaded here so that a merge without --check needs no native code.
-  const { checkPictures } = await import("../data/check_pictures.ts");
-  const { total, bad } = await checkPictures(pictures, showProgress);
-  for (const { path, reason } of bad) console.log(`${path}: ${reason}`);
-  if (bad.length > 0) {
-    throw new Error(`Cannot merge: ${bad.length} of ${total} pictures are missing or damaged`);
+  const progress = new Progress("check");
+  const { total, faults } = await checkPictures(
+    pictures,
+    (done, total) => progress.show({ done, total, words: [] }),
+  );
+  progress.end();
+  for (const fault of faults) console.log(fault);
+  if (faults.length > 0) {
+    throw new Error(`Cannot merge: ${faults.length} of ${total} pictures are missing or damaged`);
   }
-}
-
-/** A bar on a terminal, redrawn once a percent. */
-function showProgress(done: number, total: number): void {
-  const percent = Math.floor(100 * done / total);
-  if (!Deno.stderr.isTerminal() || percent === Math.floor(100 * (done - 1) / total)) return;
-  const bar = "#".repeat(percent / 2.5).padEnd(40, ".");
-  const text = `\rchecking [${bar}] ${percent}% of ${total} pictures${done === total ? "\n" : ""}`;
-  Deno.stderr.writeSync(new TextEncoder().encode(text));
 }
 
 /** What a source adds to the file, or up to 1 % more. */
