@@ -78,10 +78,12 @@ export async function saveCheckpoint(
 }
 
 /**
- * Reads a checkpoint folder to go on from it. If it is damaged, the one before takes its place.
+ * Reads a checkpoint folder to go on from it. If it is damaged, the one before takes its place, and
+ * it stays as FOLDER.damaged.
  *
  * @returns The checkpoint, and what was wrong with the damaged one, or null.
- * @throws {Error} If none is whole; both are then left as they are.
+ * @throws {Error} If none is whole, or a file cannot be read, which may pass; both are then left as
+ *   they are.
  */
 export async function recoverCheckpoint(
   folder: string,
@@ -89,6 +91,7 @@ export async function recoverCheckpoint(
   try {
     return { checkpoint: await loadCheckpoint(folder), damage: null };
   } catch (error) {
+    if (!isDamage(error as Error)) throw error;
     const checkpoint = await loadCheckpoint(oldFolder(folder)).catch(() => {
       throw error;
     });
@@ -97,11 +100,18 @@ export async function recoverCheckpoint(
   }
 }
 
+/** Whether an error says that files are not what was saved, rather than that reading them failed. */
+function isDamage(error: Error): boolean {
+  return error instanceof SyntaxError || error instanceof TypeError ||
+    error.cause instanceof Deno.errors.NotFound;
+}
+
 /**
  * Reads a checkpoint folder and checks every byte of it.
  *
- * @throws {SyntaxError | TypeError} If `trainer.json` is no JSON, or not such a state.
- * @throws {Error} If a file is missing, cut short or changed.
+ * @throws {SyntaxError} If a file is cut short or changed, or `trainer.json` is no JSON.
+ * @throws {TypeError} If `trainer.json` is not such a state.
+ * @throws {Error} If a file is missing or cannot be read.
  */
 export async function loadCheckpoint(folder: string): Promise<Checkpoint> {
   await recoverFolder(folder);
@@ -110,7 +120,7 @@ export async function loadCheckpoint(folder: string): Promise<Checkpoint> {
   for (const [name, wanted] of Object.entries(files)) {
     const found = summary(await readBytes(join(folder, name)));
     if (found.bytes !== wanted.bytes || found.sha256 !== wanted.sha256) {
-      throw new Error(
+      throw new SyntaxError(
         `Cannot load ${join(folder, name)}: it has ${found.bytes} bytes and SHA-256 ` +
           `${found.sha256.slice(0, 12)}, expected ${wanted.bytes} and ${
             wanted.sha256.slice(0, 12)
@@ -150,7 +160,7 @@ function parseState(
   }
   const { sha256, ...state } = json as z.infer<typeof STATE>; // keys in the file's order
   if (stateText(state) !== text) {
-    throw new Error(
+    throw new SyntaxError(
       `Cannot load ${path}: it was changed, its SHA-256 is not ${sha256.slice(0, 12)}`,
     );
   }

@@ -50,6 +50,30 @@ export async function writeFolderAtomic(
   files: ReadonlyMap<string, Uint8Array | string>,
   { keepOld = false }: { keepOld?: boolean } = {},
 ): Promise<void> {
+  const write = () => replaceFolder(path, files, keepOld);
+  await (keepOld ? withRoomOf(path, write) : write());
+}
+
+/**
+ * Does some work, a second time without FOLDER.old if the disk is full and FOLDER is there.
+ *
+ * @throws {Error} If the work fails for want of more room, or for another reason.
+ */
+export async function withRoomOf(path: string, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    if (!isFull(error) || !await exists(path) || !await exists(oldFolder(path))) throw error;
+    await removeIfThere(oldFolder(path));
+    await work();
+  }
+}
+
+async function replaceFolder(
+  path: string,
+  files: ReadonlyMap<string, Uint8Array | string>,
+  keepOld: boolean,
+): Promise<void> {
   const [fresh, aside] = [`${path}.new`, oldFolder(path)];
   try {
     await recoverFolder(path);
@@ -67,13 +91,15 @@ export async function writeFolderAtomic(
     if (!keepOld) await removeIfThere(aside);
   } catch (cause) {
     await removeIfThere(fresh).catch(() => {}); // what went wrong first is what matters
-    const isFull = ["ENOSPC", "EDQUOT"].includes((cause as { code?: string }).code ?? "");
-    if (keepOld && isFull && await exists(path) && await exists(aside)) {
-      await removeIfThere(aside);
-      return await writeFolderAtomic(path, files, { keepOld });
-    }
     throw new Error(`Cannot write ${path}: ${(cause as Error).message}`, { cause });
   }
+}
+
+/** Whether an error, or what caused it, is a disk without room. */
+function isFull(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  return ["ENOSPC", "EDQUOT"].includes((error as { code?: string }).code ?? "") ||
+    isFull(error.cause);
 }
 
 /** Where {@linkcode writeFolderAtomic} puts the folder that it replaces. */
@@ -96,9 +122,11 @@ export async function recoverFolder(path: string): Promise<void> {
   await syncFolder(dirname(path));
 }
 
-/** Replaces a folder that is no good by the one that it had replaced. */
+/** Replaces a folder that is no good by the one that it had replaced; it becomes FOLDER.damaged. */
 export async function revertFolder(path: string): Promise<void> {
-  await removeIfThere(path); // killed here, it is still no good and the old one still there
+  const damaged = `${path}.damaged`;
+  await removeIfThere(damaged);
+  await Deno.rename(path, damaged); // killed here, there is FOLDER.old
   await recoverFolder(path);
 }
 

@@ -95,7 +95,10 @@ async function train(flags: TrainFlags, resumed: Resumed | null): Promise<void> 
     try {
       if (progress) folder.rewind(progress.written);
       if (resumed?.damage) {
-        folder.note(`warning: ${resumed.damage}; the checkpoint before it takes its place`);
+        folder.note(
+          `warning: ${resumed.damage}; the checkpoint before it takes its place, ` +
+            "it is kept as last.damaged",
+        );
       }
       folder.note(
         `adapter: ${gpu.name}${gpu.isCpu ? " (software, slow)" : ""}, ${network.precision}`,

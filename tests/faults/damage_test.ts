@@ -101,6 +101,7 @@ checkpointTest("recoverCheckpoint() takes the one before a damaged one", async (
   const { checkpoint, damage } = await recoverCheckpoint(last);
   assert.deepEqual(checkpoint, smallCheckpoint(6));
   assert.match(damage!, new RegExp(`^Cannot load ${path}: it has 100 bytes`));
+  assert.equal((await Deno.stat(join(`${last}.damaged`, "trainer.safetensors"))).size, 100);
   // The damaged one must not take the place of the whole one at the next save.
   assert.deepEqual(await loadCheckpoint(last), smallCheckpoint(6));
 });

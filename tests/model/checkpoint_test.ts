@@ -147,7 +147,52 @@ folderTest("recoverCheckpoint() falls back to the one before a damaged one", asy
   assert.deepEqual(checkpoint, makeCheckpoint(7));
   assert(damage!.startsWith(`Cannot load ${path}: `), damage!);
   assert.deepEqual(await loadCheckpoint(folder), makeCheckpoint(7));
+  const kept = await Deno.readFile(join(`${folder}.damaged`, "trainer.safetensors"));
+  assert.deepEqual(kept, bytes.subarray(9)); // it may hold what somebody can mend
 });
+
+folderTest(
+  "recoverCheckpoint() takes a missing file and a strange key for damage",
+  async (folder) => {
+    const path = join(folder, "trainer.json");
+    const damages: (() => Promise<void>)[] = [
+      () => Deno.remove(path),
+      async () => {
+        const state = JSON.parse(await Deno.readTextFile(path));
+        await Deno.writeTextFile(path, JSON.stringify({ ...state, of_a_later_version: 1 }));
+      },
+    ];
+    for (const damage of damages) {
+      await saveCheckpoint(folder, makeCheckpoint(7));
+      await saveCheckpoint(folder, makeCheckpoint(8));
+      await damage();
+      assert.deepEqual((await recoverCheckpoint(folder)).checkpoint, makeCheckpoint(7));
+    }
+  },
+);
+
+for (const name of ["trainer.json", "adapter_model.safetensors"]) {
+  folderTest(`recoverCheckpoint() keeps both where ${name} cannot be read now`, async (folder) => {
+    await saveCheckpoint(folder, makeCheckpoint(7));
+    await saveCheckpoint(folder, makeCheckpoint(8));
+    const { readFile } = Deno;
+    Deno.readFile = (path, options) =>
+      path === join(folder, name)
+        ? Promise.reject(new Error("Input/output error (os error 5)"))
+        : readFile(path, options);
+    try {
+      await assert.rejects(
+        recoverCheckpoint(folder),
+        new Error(`Cannot load ${join(folder, name)}: Input/output error (os error 5)`),
+      );
+    } finally {
+      Deno.readFile = readFile;
+    }
+    const whole = { checkpoint: makeCheckpoint(8), damage: null };
+    assert.deepEqual(await recoverCheckpoint(folder), whole);
+    assert.deepEqual(await loadCheckpoint(`${folder}.old`), makeCheckpoint(7));
+  });
+}
 
 folderTest("recoverCheckpoint() throws what is wrong where none is whole", async (folder) => {
   await saveCheckpoint(folder, makeCheckpoint(7));

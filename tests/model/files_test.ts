@@ -1,6 +1,12 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { recoverFolder, writeFileAtomic, writeFolderAtomic } from "../../model/files.ts";
+import {
+  recoverFolder,
+  revertFolder,
+  withRoomOf,
+  writeFileAtomic,
+  writeFolderAtomic,
+} from "../../model/files.ts";
 
 /** Registers a test with an empty folder of its own. */
 function folderTest(name: string, fn: (folder: string) => Promise<void>): void {
@@ -133,3 +139,55 @@ for (const [when, left, recovered] of killed) {
     assert.deepEqual(await contents(folder), { "last/": "", "last/a": "next" });
   });
 }
+
+folderTest("revertFolder() keeps the last folder that was no good", async (folder) => {
+  const path = join(folder, "last");
+  for (const bad of ["bad", "worse"]) {
+    await makeFolder(`${path}.old`, `before ${bad}`);
+    if (bad === "bad") await makeFolder(path, bad);
+    else await Deno.writeTextFile(join(path, "a"), bad);
+    await revertFolder(path);
+    assert.deepEqual(await contents(folder), {
+      ...{ "last/": "", "last/a": `before ${bad}` },
+      ...{ "last.damaged/": "", "last.damaged/a": bad },
+    });
+  }
+});
+
+/** Work that a full disk stops `times` times, the code where writeFolderAtomic() puts it. */
+function needsRoom(times: number): { work: () => Promise<void>; done: () => number } {
+  let done = 0;
+  const cause = Object.assign(new Error("No space left on device"), { code: "ENOSPC" });
+  return {
+    work: () =>
+      done++ < times
+        ? Promise.reject(new Error("Cannot write best: No space left on device", { cause }))
+        : Promise.resolve(),
+    done: () => done,
+  };
+}
+
+folderTest("withRoomOf() gives an old folder up for work on a full disk, once", async (folder) => {
+  const path = join(folder, "last");
+  await makeFolder(path, "new");
+  await makeFolder(`${path}.old`, "old");
+  await withRoomOf(path, needsRoom(0).work);
+  await assert.rejects(
+    withRoomOf(path, () => Promise.reject(new Error("Input/output error"))),
+    new Error("Input/output error"),
+  );
+  assert.equal((await contents(folder))["last.old/a"], "old"); // there was room, or no use for it
+  await withRoomOf(path, needsRoom(1).work);
+  assert.deepEqual(await contents(folder), { "last/": "", "last/a": "new" });
+
+  const { work, done } = needsRoom(1);
+  await assert.rejects(withRoomOf(path, work), /^Error: Cannot write best: No space left/);
+  assert.equal(done(), 1); // nothing was left to give up
+});
+
+folderTest("withRoomOf() never gives up the only whole folder", async (folder) => {
+  const path = join(folder, "last");
+  await makeFolder(`${path}.old`, "old"); // killed between the renames
+  await assert.rejects(withRoomOf(path, needsRoom(1).work), /No space left/);
+  assert.deepEqual(await contents(folder), { "last.old/": "", "last.old/a": "old" });
+});
