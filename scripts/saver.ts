@@ -1,5 +1,6 @@
 import { type Adapter, writeAdapter } from "../model/adapter.ts";
 import { type Checkpoint, type RunProgress, saveCheckpoint } from "../model/checkpoint.ts";
+import { withRoomOf } from "../model/files.ts";
 import type { Trainer } from "../model/trainer.ts";
 import type { RunFolder } from "./run_folder.ts";
 
@@ -29,9 +30,13 @@ export class Saver {
     return performance.now() - this.#tried;
   }
 
-  /** Takes the adapter as it is now, to be written with the next checkpoint, into this folder. */
+  /**
+   * Takes the adapter as it is now, to be written with the next checkpoint.
+   *
+   * @param name Of its folder; what some system does not allow in a name is written as `%3a`.
+   */
   async keep(name: string): Promise<void> {
-    this.#waiting.set(name, await this.#trainer.adapter());
+    this.#waiting.set(folderName(name), await this.#trainer.adapter());
   }
 
   /**
@@ -88,10 +93,22 @@ export class Saver {
     this.#savedStep = checkpoint.progress.step;
   }
 
+  /** Adapters and lines may take the room of the checkpoint before the last one. */
   async #writeWaiting(): Promise<void> {
-    for (const [name, adapter] of this.#waiting) {
-      await writeAdapter(this.#folder.join(name), adapter);
-      this.#waiting.delete(name);
-    }
+    await withRoomOf(this.#folder.join("last"), async () => {
+      for (const [name, adapter] of this.#waiting) {
+        await writeAdapter(this.#folder.join(name), adapter);
+        this.#waiting.delete(name);
+      }
+      this.#folder.flush();
+    });
   }
+}
+
+function folderName(name: string): string {
+  const hex = (byte: number) => `%${byte.toString(16).padStart(2, "0")}`;
+  return name.replaceAll(
+    /[^\p{L}\p{N} ._-]|[ .]$/gu,
+    (letter) => Array.from(new TextEncoder().encode(letter), hex).join(""),
+  );
 }

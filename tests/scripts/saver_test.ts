@@ -1,0 +1,81 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import type { Trainer } from "../../model/trainer.ts";
+import { RunFolder } from "../../scripts/run_folder.ts";
+import { Saver } from "../../scripts/saver.ts";
+import { namesIn } from "../faults/runs.ts";
+import { smallCheckpoint } from "../faults/small_checkpoint.ts";
+
+/** Registers a test with the saver of a run whose trainer stands still. */
+function saverTest(name: string, fn: (saver: Saver, path: string) => Promise<void>): void {
+  Deno.test(name, async () => {
+    const path = await Deno.makeTempDir();
+    const folder = new RunFolder(path);
+    const { adapter, optimiser } = smallCheckpoint(1);
+    const trainer = {
+      adapter: () => Promise.resolve(adapter),
+      readState: () => Promise.resolve(optimiser),
+    } as unknown as Trainer;
+    try {
+      await fn(new Saver(folder, trainer, null), path);
+    } finally {
+      folder.close();
+      await Deno.remove(path, { recursive: true });
+    }
+  });
+}
+
+/** Lets no file be written below `path` while `last.old` is there. */
+async function withoutRoom(path: string, fn: () => Promise<void>): Promise<void> {
+  const { write } = Deno.FsFile.prototype;
+  Deno.FsFile.prototype.write = function (bytes) {
+    if (!namesIn(path).includes("last.old")) return write.call(this, bytes);
+    return Promise.reject(Object.assign(new Error("No space left on device"), { code: "ENOSPC" }));
+  };
+  try {
+    await fn();
+  } finally {
+    Deno.FsFile.prototype.write = write;
+  }
+}
+
+saverTest(
+  "Saver gives last.old up for adapters that a full disk does not take",
+  async (saver, path) => {
+    const { progress } = smallCheckpoint(1);
+    for (const write of [() => saver.write(progress), () => saver.finish()]) {
+      await saver.write(progress);
+      await saver.write(progress);
+      assert(namesIn(path).includes("last.old"));
+      await saver.keep("best_overall");
+      await withoutRoom(path, write);
+    }
+    const files = ["adapter_config.json", "adapter_model.safetensors"];
+    for (const name of ["best_overall", "final"]) {
+      assert.deepEqual(
+        namesIn(join(path, name)),
+        files,
+      );
+    }
+    assert(!namesIn(path).includes("last.old"));
+    assert(namesIn(path).includes("last"));
+  },
+);
+
+saverTest("Saver makes names of folders that every system knows", async (saver, path) => {
+  const names = {
+    "best_overall": "best_overall",
+    "best_2024-05-01 São_Paulo v1.2": "best_2024-05-01 São_Paulo v1.2",
+    "best_../../a:b*?": "best_..%2f..%2fa%3ab%2a%3f",
+    'best_c\\"<>|\n%2f': "best_c%5c%22%3c%3e%7c%0a%252f",
+    "best_d.": "best_d%2e",
+    "best_e ": "best_e%20",
+    "best_🛰": "best_%f0%9f%9b%b0",
+  };
+  for (const name of Object.keys(names)) await saver.keep(name);
+  await saver.write(smallCheckpoint(1).progress);
+  assert.deepEqual(
+    namesIn(path).filter((name) => name.startsWith("best_")),
+    Object.values(names).sort(),
+  );
+});
