@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { listPictures } from "../../eval/folder.ts";
 
 Deno.test("listPictures() lists pictures of all levels in one order", () => {
@@ -26,6 +27,36 @@ Deno.test("listPictures() lists pictures of all levels in one order", () => {
       "b/c/1.PNG",
       "é.tif",
     ]);
+  } finally {
+    Deno.removeSync(root, { recursive: true });
+  }
+});
+
+Deno.test("listPictures() follows links to folders, and refuses those that lead round", () => {
+  const root = Deno.makeTempDirSync();
+  try {
+    for (const folder of ["set", "disk/a"]) Deno.mkdirSync(join(root, folder), { recursive: true });
+    for (const name of ["set/0.jpg", "disk/1.jpg", "disk/a/2.jpg"]) {
+      Deno.writeTextFileSync(join(root, name), "");
+    }
+    const link = (target: string, name: string) => Deno.symlinkSync(target, join(root, name));
+    link(join(root, "disk"), "set/flight");
+    link(join(root, "disk"), "set/same");
+    link(join(root, "disk/1.jpg"), "set/file.jpg");
+    link(join(root, "none"), "set/broken");
+    const pictures = ["1.jpg", "a/2.jpg"];
+    assert.deepEqual(listPictures(join(root, "set")), [
+      "0.jpg",
+      "file.jpg",
+      ...pictures.map((name) => `flight/${name}`),
+      ...pictures.map((name) => `same/${name}`),
+    ]);
+    link(join(root, "set"), "disk/a/back");
+    Deno.removeSync(join(root, "set/same")); // folders are read in any order
+    assert.throws(() => listPictures(join(root, "set")), {
+      message: `Cannot list the pictures of ${root}/set: ` +
+        `its folder flight/a/back/flight/ lies in itself, expected no link that leads round`,
+    });
   } finally {
     Deno.removeSync(root, { recursive: true });
   }
