@@ -78,7 +78,8 @@ export class RunFolder {
   rewind(written: Record<string, number>): void {
     for (const name of NAMES) {
       const size = this.#files[name].statSync().size;
-      this.#files[name].truncateSync(Math.min(size, written[name] ?? size));
+      // By its path: Windows does not let a file shrink that is open to be appended to.
+      Deno.truncateSync(this.join(FILES[name]), Math.min(size, written[name] ?? size));
     }
   }
 
@@ -155,15 +156,28 @@ export function createRunFolder(modelPath: string, model: string, now: Date): Ru
   ]
     .map(two).join("");
   const base = join(modelPath, model.replaceAll(".", "_"));
-  let path = join(base, time);
-  // Two runs of one second get folders of their own.
-  for (let copy = 2; existsSync(path); copy++) path = join(base, `${time}_${copy}`);
+  let path: string;
   try {
-    Deno.mkdirSync(path, { recursive: true });
+    path = makeFolder(base, time);
   } catch (cause) {
-    throw new Error(`Cannot make run folder ${path}: ${(cause as Error).message}`, { cause });
+    const message = `Cannot make run folder ${join(base, time)}: ${(cause as Error).message}`;
+    throw new Error(message, { cause });
   }
   return new RunFolder(path);
+}
+
+/** Two runs of one second get folders of their own. */
+function makeFolder(base: string, time: string): string {
+  Deno.mkdirSync(base, { recursive: true });
+  for (let copy = 1;; copy++) {
+    const path = join(base, copy === 1 ? time : `${time}_${copy}`);
+    try {
+      Deno.mkdirSync(path);
+      return path;
+    } catch (error) {
+      if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+    }
+  }
 }
 
 /**

@@ -5,7 +5,7 @@ import { createRunFolder, findRun, RunFolder } from "../../scripts/run_folder.ts
 /** Registers a test with an empty folder; lines that go to stdout and stderr are kept. */
 function folderTest(
   name: string,
-  fn: (folder: string, printed: { out: string[]; err: string[] }) => Promise<void>,
+  fn: (folder: string, printed: { out: string[]; err: string[] }) => Promise<void> | void,
 ): void {
   Deno.test(name, async () => {
     const folder = await Deno.makeTempDir();
@@ -40,11 +40,31 @@ folderTest("createRunFolder() names a folder after model and time", async (folde
   for (const path of paths) assert((await Deno.stat(path)).isDirectory);
 });
 
+folderTest("createRunFolder() leaves a folder to whoever made it just before", (folder) => {
+  const { mkdirSync } = Deno;
+  const taken = join(folder, "vit", "0903120459");
+  Deno.mkdirSync = (path, options) => {
+    if (path === taken) mkdirSync(path, { recursive: true }); // another process is faster
+    mkdirSync(path, options);
+  };
+  try {
+    const run = createRunFolder(folder, "vit", NOON);
+    run.close();
+    assert.equal(run.path, `${taken}_2`);
+  } finally {
+    Deno.mkdirSync = mkdirSync;
+  }
+  assert.deepEqual([...Deno.readDirSync(taken)], []);
+});
+
 folderTest("createRunFolder() says where it cannot make one", async (folder) => {
   const file = join(folder, "file");
   await Deno.writeTextFile(file, "");
   assert.throws(() => createRunFolder(file, "vit", NOON), (error: Error) => {
     return error.message.startsWith(`Cannot make run folder ${join(file, "vit", "0903120459")}: `);
+  });
+  assert.throws(() => createRunFolder(folder, "file", NOON), (error: Error) => {
+    return error.message.startsWith(`Cannot make run folder ${join(file, "0903120459")}: `);
   });
 });
 
