@@ -34,7 +34,7 @@ export class StepLog {
   readonly #options: StepLogOptions;
   readonly #progress = new Progress("train");
   #batches: (readonly number[])[] = [];
-  #flushed = performance.now();
+  #since = performance.now();
 
   constructor(options: StepLogOptions) {
     this.#options = options;
@@ -45,9 +45,14 @@ export class StepLog {
     this.#batches.push([...pairs]);
   }
 
+  /** Starts the clock of the next steps, after work that is none of theirs. */
+  restart(): void {
+    this.#since = performance.now();
+  }
+
   /** True when the screen is behind by so much that waiting for the GPU is worth it. */
   get isDue(): boolean {
-    return performance.now() - this.#flushed > 500;
+    return performance.now() - this.#since > 500;
   }
 
   /**
@@ -61,8 +66,8 @@ export class StepLog {
     const { trainer, flags } = this.#options;
     const results = await trainer.results();
     const now = performance.now();
-    const rate = results.length * 2 * flags.batch_size / (now - this.#flushed) * 1000;
-    this.#flushed = now;
+    const rate = results.length * 2 * flags.batch_size / (now - this.#since) * 1000;
+    this.#since = now;
     for (const [i, result] of results.entries()) {
       this.#log(result, rate);
       await this.#check(result, batches[i]!);

@@ -29,7 +29,7 @@ import {
   type TrainFlags,
   withStored,
 } from "./train_flags.ts";
-import { type Run, runTraining, samplerOf } from "./training.ts";
+import { epochLengths, type Run, runTraining, samplerOf } from "./training.ts";
 
 const COMMAND = { name: "train", summary: "trains LoRA adapters and a head on picture pairs" };
 
@@ -60,6 +60,7 @@ async function train(flags: TrainFlags, resumed: Resumed | null): Promise<void> 
   const { config } = backbone;
   const inputs = digestsOf({ pairs, augment, backbone });
   if (resumed) checkDigests(inputs, resumed.checkpoint.progress.inputs);
+  const lengths = epochLengths({ flags, pairs, entries });
   const pictures = [
     ...pairs.flatMap(({ query, reference }) => [query, reference]),
     ...protocol ? picturesOf(protocol) : [],
@@ -110,9 +111,10 @@ async function train(flags: TrainFlags, resumed: Resumed | null): Promise<void> 
       );
       const run = {
         gpu,
-        flags,
+        flags: { ...flags, precision: network.precision }, // auto may be another one elsewhere
         pairs,
         entries,
+        lengths,
         protocol,
         augment,
         inputs,

@@ -24,12 +24,18 @@ import { Diverged, StepLog } from "./step_log.ts";
 import { listenForStop } from "./stop.ts";
 import { smoothingOf, type TrainFlags } from "./train_flags.ts";
 
-/** A run, ready to start or to go on. */
-export interface Run {
-  gpu: Gpu;
+/** What batches are made of. */
+export interface BatchSource {
   flags: TrainFlags;
   pairs: readonly Pair[];
   entries: readonly Entry[];
+}
+
+/** A run, ready to start or to go on; `flags.precision` is the one that it computes with. */
+export interface Run extends BatchSource {
+  gpu: Gpu;
+  /** Batches of every epoch: see {@linkcode epochLengths}. */
+  lengths: readonly number[];
   /** Null: train without evaluation. */
   protocol: Protocol | null;
   augment: AugmentSettings | null;
@@ -53,7 +59,10 @@ const SAVE_MS = 600_000;
  *   message ends with how to resume.
  */
 export async function runTraining(run: Run): Promise<void> {
-  const { flags, folder, trainer, pairs, augment, gpu } = run;
+  const { flags, folder, trainer, pairs, augment, gpu, lengths } = run;
+  const total = Math.min(flags.max_steps ?? Infinity, lengths.reduce((sum, n) => sum + n, 0));
+  const state = run.progress ?? beginning(run);
+  const saver = new Saver(folder, trainer, run.progress && state.step);
   const loader = createPairLoader({
     pairs,
     imgSize: flags.img_size,
@@ -63,11 +72,7 @@ export async function runTraining(run: Run): Promise<void> {
     onWarning: (line) => folder.note(`warning: ${line}`),
   });
   const stop = listenForStop();
-  const state = run.progress ?? beginning(run);
-  const saver = new Saver(folder, trainer, run.progress && state.step);
   try {
-    const lengths = epochLengths(run);
-    const total = Math.min(flags.max_steps ?? Infinity, lengths.reduce((sum, n) => sum + n, 0));
     const log = new StepLog({ flags, pairs, trainer, loader, folder, state, total });
     try {
       if (run.progress) {
@@ -76,7 +81,7 @@ export async function runTraining(run: Run): Promise<void> {
         await writeConfig(run);
         await saver.write(state); // a disk that is full now is the user's to clear
       }
-      await trainEpochs(run, { state, saver, log, loader, lengths, total, signal: stop.signal });
+      await trainEpochs(run, { state, saver, log, loader, total, signal: stop.signal });
       await saver.finish();
     } catch (error) {
       if (error instanceof Diverged) throw error;
@@ -102,8 +107,6 @@ interface Work {
   saver: Saver;
   log: StepLog;
   loader: PairLoader;
-  /** Batches of every epoch. */
-  lengths: readonly number[];
   /** Steps of the whole run. */
   total: number;
   /** Aborted to stop after a step. */
@@ -111,8 +114,8 @@ interface Work {
 }
 
 async function trainEpochs(run: Run, work: Work): Promise<void> {
-  const { flags, folder, trainer, protocol } = run;
-  const { state, saver, log, loader, lengths, total, signal } = work;
+  const { flags, folder, trainer, protocol, lengths } = run;
+  const { state, saver, log, loader, total, signal } = work;
   const warmup = flags.warmup_epochs * lengths[0]!;
   const schedule = { schedule: flags.scheduler as Schedule, warmup, total };
   const sampler = samplerOf(run, state.sampler);
@@ -125,6 +128,7 @@ async function trainEpochs(run: Run, work: Work): Promise<void> {
       folder.note(`epoch ${state.epoch + 1}: ${carried} pairs are carried into the next epoch`);
     }
     const order = batches.slice(0, state.batch + total - trainer.step);
+    log.restart(); // after an evaluation
     for await (const batch of loader.batches(state.epoch, order, state.batch)) {
       if (trainer.full) await log.flush();
       trainer.write(batch.pixels, smoothingOf(batch.weights, flags));
@@ -140,6 +144,7 @@ async function trainEpochs(run: Run, work: Work): Promise<void> {
       if (due) {
         await log.flush();
         await saver.tryWrite(state);
+        log.restart();
       }
     }
     await log.flush();
@@ -184,7 +189,10 @@ async function writeConfig(run: Run): Promise<void> {
 }
 
 /** The sampler of a run, at its beginning or in this state. */
-export function samplerOf({ flags, pairs, entries }: Run, state?: RunProgress["sampler"]): Sampler {
+export function samplerOf(
+  { flags, pairs, entries }: BatchSource,
+  state?: RunProgress["sampler"],
+): Sampler {
   return createSampler({
     pairs,
     entries,
@@ -195,10 +203,21 @@ export function samplerOf({ flags, pairs, entries }: Run, state?: RunProgress["s
   });
 }
 
-/** Batches of every epoch: the schedule must know them all before the first step. */
-function epochLengths(run: Run): number[] {
-  const sampler = samplerOf(run);
-  return Array.from({ length: run.flags.epochs }, () => sampler.nextEpoch().batches.length);
+/**
+ * Batches of every epoch: the schedule must know them all before the first step.
+ *
+ * @throws {RangeError} If no batch can be filled.
+ */
+export function epochLengths(source: BatchSource): number[] {
+  const { flags, pairs, entries } = source;
+  if (pairs.length === 0) {
+    throw new RangeError(
+      `Cannot train on ${flags.train_pairs_meta_file}: its ${entries.length} entries make 0 pairs ` +
+        `with --train_mode ${flags.train_mode}, expected 1 or more`,
+    );
+  }
+  const sampler = samplerOf(source);
+  return Array.from({ length: flags.epochs }, () => sampler.nextEpoch().batches.length);
 }
 
 /** Evaluates after `epoch` epochs, and keeps the adapter of each source that did better than ever. */

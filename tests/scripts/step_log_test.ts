@@ -84,6 +84,23 @@ Deno.test("StepLog adds up losses and writes a line a step", async () => {
   assert.deepEqual(notes, []);
 });
 
+Deno.test("StepLog counts images by the time of the steps alone", async () => {
+  const { now } = performance;
+  let time = 0;
+  performance.now = () => time;
+  try {
+    const { log, metrics } = logOf([GOOD, { ...GOOD, step: 1 }], "f32");
+    time += 60_000; // an evaluation
+    log.restart();
+    time += 2000;
+    await log.flush();
+    const images = 2 * 2 * 2; // 2 steps of 2 pairs
+    assert.deepEqual(metrics.map((line) => line.images_per_s), [images / 2, images / 2]);
+  } finally {
+    performance.now = now;
+  }
+});
+
 Deno.test("StepLog goes on in f16 while the loss scale is lowered, 19 times in a row", async () => {
   const { log, notes, state } = logOf([...skippedSteps(19), { ...GOOD, step: 19 }], "f16");
   await log.flush();

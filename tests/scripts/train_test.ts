@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { GPU_OFF } from "../testing.ts";
 import { type Outcome, runCommand } from "./command.ts";
-import { tinyFlags, writeTinyWorld } from "./tiny_world.ts";
+import { pair, tinyFlags, writeTinyWorld } from "./tiny_world.ts";
 
 const resultLines = ({ stdout }: Outcome) =>
   stdout.split("\n").filter((line) => line.startsWith("["));
@@ -53,6 +53,13 @@ Deno.test({
       assert.equal(steps.length, 4);
     });
 
+    await t.step("train keeps the precision that it chose, for whoever resumes", async () => {
+      const [, chosen] = /^adapter: .*, (f32|f16)$/m.exec(first.stderr)!;
+      const json = async (name: string) => JSON.parse(await Deno.readTextFile(join(run, name)));
+      assert.equal((await json("last/trainer.json")).flags.precision, chosen);
+      assert.equal((await json("config.json")).precision, chosen);
+    });
+
     await t.step("a second run with the same seed gives the same losses and weights", async () => {
       const second = runFolder(await succeed("train", flags));
       assert.notEqual(second, run);
@@ -96,4 +103,36 @@ Deno.test({
     });
     await Deno.remove(folder, { recursive: true });
   },
+});
+
+Deno.test("train refuses pairs that fill no batch before it opens a GPU", async () => {
+  const folder = await Deno.makeTempDir();
+  await writeTinyWorld(folder, 4);
+  const near = join(folder, "near.json");
+  const { pair_pos_sate_img_list: list, pair_pos_sate_weight_list: weights, ...rest } = pair(
+    "0.jpg",
+    "0.jpg",
+  );
+  const semi = { pair_pos_semipos_sate_img_list: list, pair_pos_semipos_sate_weight_list: weights };
+  const entry = { ...rest, ...semi, pair_pos_sate_img_list: [], pair_pos_sate_weight_list: [] };
+  await Deno.writeTextFile(near, JSON.stringify([entry]));
+  const cases: [flags: string[], wanted: string][] = [
+    [
+      ["--batch_size", "5"],
+      "Cannot make exclusive batches of 5 from 4 pairs: the largest found has 4, lower " +
+      "--batch_size or use --sampling random",
+    ],
+    [
+      ["--train_pairs_meta_file", near, "--train_mode", "pos"],
+      `Cannot train on ${near}: its 1 entries make 0 pairs with --train_mode pos, expected 1 or more`,
+    ],
+  ];
+  for (const [flags, wanted] of cases) {
+    const noGpu = { DENO_WEBGPU_BACKEND: "none" };
+    const { code, stderr } = await runCommand("train", [...tinyFlags(folder), ...flags], noGpu);
+    assert.equal(stderr, `error: ${wanted}\n`);
+    assert.equal(code, 1);
+    assert(!existsSync(join(folder, "runs")), "a folder is made for a run that never began");
+  }
+  await Deno.remove(folder, { recursive: true });
 });
