@@ -102,6 +102,24 @@ Deno.test("README's tables of memory and time are those of docs/performance.md",
   for (const row of rows) assert(known.has(row), `not in docs/performance.md: ${row}`);
 });
 
+Deno.test("README's table of what is wrong quotes messages that the sources have", async () => {
+  const readme = await Deno.readTextFile(join(ROOT, "README.md"));
+  const section = /\n## When something is wrong\n(.*?)\n## /s.exec(readme)?.[1] ?? "";
+  const seen = section.split("\n").filter((line) => line.startsWith("| ")).slice(1)
+    .map((row) => row.split("|")[1]!);
+  const fragments = seen.flatMap((cell) => [...cell.matchAll(/`(.+?)`/g)])
+    .flatMap(([, message]) => message!.split("…"));
+  assert(fragments.length >= 6, `there are ${fragments.length} fragments`);
+  let sources = "";
+  for (const folder of ["data", "kernels", "model", "scripts"]) {
+    for await (const { name } of Deno.readDir(join(ROOT, folder))) {
+      if (name.endsWith(".ts")) sources += await Deno.readTextFile(join(ROOT, folder, name));
+    }
+  }
+  sources = sources.replaceAll(/["`] \+\s+["`]/g, ""); // a message may take two lines
+  for (const each of fragments) assert(sources.includes(each), `no source says "${each}"`);
+});
+
 Deno.test({
   name: "README's runnable blocks run in a fresh copy, and print what it shows",
   ignore: GPU_OFF || !IS_CHECKOUT,
