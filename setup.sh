@@ -1,6 +1,7 @@
 #!/bin/sh
 # Brings a bare Debian or Ubuntu machine to where `deno task test` works: Deno, a Vulkan driver, and
-# the packages of deno.lock. Run it again whenever you like: it does only what is missing.
+# the packages of deno.lock. Run it again whenever you like: it does only what is missing. Deno of
+# another version is replaced. Elsewhere it installs Deno where npm or curl and unzip are, no driver.
 set -eu
 cd "$(dirname "$0")"
 DENO_VERSION=2.9.6
