@@ -48,8 +48,8 @@ export async function backbonePath(
   const path = weights ?? await cachedBackbone(config, cache);
   if (path !== null) return path;
   throw new Deno.errors.NotFound(
-    `Cannot find weights of ${config.name}: none in ${cache}, give --weights FILE or run ` +
-      `\`deno task weights --model ${config.name}\``,
+    `Cannot find weights of ${config.name}: none in ${cache}, give --weights FILE or get them ` +
+      `with the command \`weights --model ${config.name}\``,
   );
 }
 
@@ -76,8 +76,6 @@ export async function cachedBackbone(
 export interface HubOptions {
   /** Folder of the cache. */
   cache: string;
-  /** Address of a mirror of the hub. */
-  endpoint?: string | undefined;
   /** Of an account that has agreed to the licence, where the repository asks for that. */
   token?: string | undefined;
 }
@@ -90,7 +88,7 @@ export interface HubOptions {
  */
 export async function downloadBackbone(
   config: ViTConfig,
-  { cache, endpoint, token }: HubOptions,
+  { cache, token }: HubOptions,
 ): Promise<string> {
   const [repository] = weightRepositories(config);
   try {
@@ -99,7 +97,6 @@ export async function downloadBackbone(
       repo: repository,
       path: FILE,
       cacheDir: cache,
-      ...(endpoint && { hubUrl: endpoint }),
       ...(token && { accessToken: token }),
     });
   } catch (cause) {
@@ -109,7 +106,7 @@ export async function downloadBackbone(
     throw new Error(
       `Cannot download ${FILE} of ${repository}: ${reason}; ` +
         (denied ? "agree to the licence there and set HF_TOKEN, or " : "") +
-        `get it from ${endpoint ?? "https://huggingface.co"}/${repository} by other means ` +
+        `get it from https://huggingface.co/${repository} by other means ` +
         "and give it as --weights FILE",
       { cause },
     );

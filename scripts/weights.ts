@@ -100,7 +100,6 @@ async function download(config: ViTConfig): Promise<string> {
   console.error(`downloading ${config.name} ...`);
   return await downloadBackbone(config, {
     cache: hubCache(),
-    endpoint: Deno.env.get("HF_ENDPOINT"),
     token: Deno.env.get("HF_TOKEN"),
   });
 }

@@ -67,7 +67,8 @@ cacheTest(
     await assert.rejects(backbonePath(config, null, cache), {
       name: "NotFound",
       message: `Cannot find weights of vit_large_patch16_dinov3.sat493m: none in ${cache}, give ` +
-        "--weights FILE or run `deno task weights --model vit_large_patch16_dinov3.sat493m`",
+        "--weights FILE or get them with the command `weights --model " +
+        "vit_large_patch16_dinov3.sat493m`",
     });
     const cached = await put(cache, timm, "a");
     assert.equal(await backbonePath(config, null, cache), cached);
@@ -106,14 +107,13 @@ cacheTest("downloadBackbone() puts the file where cachedBackbone() finds it", as
     return Response.json([info]);
   };
   await withFetch(answer, async () => {
-    const endpoint = "https://mirror.example";
-    const path = await downloadBackbone(config, { cache, endpoint, token: "hf_secret" });
+    const path = await downloadBackbone(config, { cache, token: "hf_secret" });
     assert.equal(await Deno.readTextFile(path), "weights!");
     assert.equal(await cachedBackbone(config, cache), path);
   });
   assert.ok(requests.length > 0);
   for (const url of requests) {
-    assert.match(url, /^https:\/\/mirror\.example\/.*timm\/vit_large_patch16_dinov3\.sat493m\//);
+    assert.match(url, /^https:\/\/huggingface\.co\/.*timm\/vit_large_patch16_dinov3\.sat493m\//);
   }
 });
 
