@@ -42,15 +42,10 @@ const ENTRY = "scripts/geolora.ts";
 /** Packages that load native code from their own folder. */
 const NATIVE = ["sharp", "imagescript"] as const;
 
-/** What the commands need, all together. */
-const PERMISSIONS = [
-  "--allow-read",
-  "--allow-write",
-  "--allow-env",
-  "--allow-ffi",
-  "--allow-sys=statfs,systemMemoryInfo",
-  "--allow-net=huggingface.co,*.huggingface.co,*.hf.co",
-];
+/** What the tasks of all commands may do together, of which a command keeps what it needs. */
+export const PERMISSIONS: readonly string[] = permissionsOf(
+  Object.values(project.tasks).filter((task) => / scripts\/(?!compile\.ts)/.test(task)),
+);
 
 /** Runs the command. */
 export async function main(args: string[]): Promise<void> {
@@ -58,6 +53,17 @@ export async function main(args: string[]): Promise<void> {
   if (bundle) await writeBundle(output);
   else await compileBinary(output, target);
   console.error(`built ${output}`);
+}
+
+/** Permissions for everything at once are left out: no command could give up a part of one. */
+function permissionsOf(tasks: readonly string[]): string[] {
+  const granted = tasks.flatMap((task) => [...task.matchAll(/--allow-(\w+)=(\S+)/g)]);
+  const byName = Map.groupBy(granted, ([, name]) => name!);
+  const flags = [...byName].map(([name, matches]) => {
+    const values = new Set(matches.flatMap(([, , values]) => values!.split(",")));
+    return `--allow-${name}=${[...values].join(",")}`;
+  });
+  return ["--no-prompt", ...flags];
 }
 
 async function compileBinary(output: string, target: string | null): Promise<void> {

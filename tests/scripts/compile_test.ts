@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import project from "../../deno.json" with { type: "json" };
-import { main, reasonOf } from "../../scripts/compile.ts";
+import { main, PERMISSIONS, reasonOf } from "../../scripts/compile.ts";
 import { GPU_OFF } from "../testing.ts";
 import { tinyFlags, writeTinyWorld } from "./tiny_world.ts";
 
@@ -21,12 +21,25 @@ Deno.test("reasonOf() gives Deno's own error otherwise", () => {
   assert.equal(reasonOf("strange\n"), "strange");
 });
 
-/** Runs the bundle in a folder. */
+Deno.test("PERMISSIONS are those of the tasks together, none of which is for everything", () => {
+  const { merge, train, weights, doctor } = project.tasks;
+  const granted = (name: string) =>
+    PERMISSIONS.find((each) => each.startsWith(`--allow-${name}=`))?.split("=")[1]!.split(",") ??
+      [];
+  for (const name of ["read", "write", "ffi"]) assert.deepEqual(granted(name), ["/"]);
+  for (const task of [merge, train, weights, doctor]) {
+    for (const [, name, values] of task.matchAll(/--allow-(\w+)=(\S+)/g)) {
+      for (const value of values!.split(",")) assert(granted(name!).includes(value), value);
+    }
+  }
+  assert.deepEqual(granted("run"), []);
+  for (const each of PERMISSIONS) assert.match(each, /^--(no-prompt|allow-\w+=\S+)$/);
+});
+
+/** Runs the bundle in a folder, with what the binary may do. */
 async function run(bundle: string, cwd: string, args: readonly string[]): Promise<string> {
-  // For the whole disk, so that commands narrow them: see scripts/permissions.ts.
-  const permissions = ["read=/", "write=/", "ffi=/", "env", "sys"].map((each) => `--allow-${each}`);
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "--quiet", "--no-prompt", ...permissions, bundle, ...args],
+    args: ["run", "--quiet", ...PERMISSIONS, bundle, ...args],
     cwd,
     env: { NO_COLOR: "1" },
   }).output();
