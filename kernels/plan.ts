@@ -47,13 +47,15 @@ export interface KernelRun {
 
 /** One row of {@linkcode Plan.profile}. */
 export interface ProfileRow {
+  /** Of the kernel, as it was recorded. */
   label: string;
+  /** Dispatches with this label. */
   calls: number;
   /** GPU time of all calls, copies to textures included, in milliseconds. */
   ms: number;
-  /** Of all calls. */
+  /** Floating-point operations of all calls. */
   flops: number;
-  /** Of all calls. */
+  /** Bytes that all calls must move. */
   bytes: number;
 }
 
