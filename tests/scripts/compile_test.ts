@@ -23,9 +23,11 @@ Deno.test("reasonOf() gives Deno's own error otherwise", () => {
 
 Deno.test("PERMISSIONS are those of the tasks together, none of which is for everything", () => {
   const { merge, train, weights, doctor } = project.tasks;
-  const granted = (name: string) =>
-    PERMISSIONS.find((each) => each.startsWith(`--allow-${name}=`))?.split("=")[1]!.split(",") ??
-      [];
+  const granted = (name: string): string[] => {
+    const prefix = `--allow-${name}=`;
+    const flag = PERMISSIONS.find((each) => each.startsWith(prefix));
+    return flag?.slice(prefix.length).split(",") ?? [];
+  };
   for (const name of ["read", "write", "ffi"]) assert.deepEqual(granted(name), ["/"]);
   for (const task of [merge, train, weights, doctor]) {
     for (const [, name, values] of task.matchAll(/--allow-(\w+)=(\S+)/g)) {
