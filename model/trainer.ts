@@ -310,21 +310,23 @@ export class Trainer {
   /**
    * Goes on from a state that {@linkcode readState} returned for the same adapter and options.
    *
-   * @throws {RangeError} If the moments are not as many as the parameters.
+   * @throws {RangeError} If it is one of another adapter; nothing is changed then.
    */
   writeState({ step, m, v, scaler }: OptimiserState): void {
     const { training } = this.trainables;
-    const size = training!.m.shape[0]!;
-    for (const moments of [m, v]) {
-      if (moments.length !== size) {
+    const parts = [
+      ["m", training!.m, m],
+      ["v", training!.v, v],
+      ["scaler", this.#tensors.scaler!, scaler],
+    ] as const;
+    for (const [name, { shape }, { length }] of parts) {
+      if (length !== sizeOf(shape)) {
         throw new RangeError(
-          `Cannot resume an optimiser: it has ${moments.length} moments, the adapter needs ${size}`,
+          `Cannot resume an optimiser: ${name} has ${length} values, expected ${sizeOf(shape)}`,
         );
       }
     }
-    writeTensor(this.#gpu, training!.m, m);
-    writeTensor(this.#gpu, training!.v, v);
-    writeTensor(this.#gpu, this.#tensors.scaler!, scaler);
+    for (const [, tensor, values] of parts) writeTensor(this.#gpu, tensor, values);
     this.#step = step;
   }
 
