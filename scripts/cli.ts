@@ -5,6 +5,7 @@
  */
 import { basename } from "node:path";
 import { parseArgs } from "node:util";
+import { say } from "./progress.ts";
 
 /** What a command's name is typed after. */
 export const PROGRAM: string = Deno.build.standalone ? basename(Deno.execPath()) : "deno task";
@@ -181,8 +182,8 @@ export async function runScript(
   } catch (error) {
     if (error instanceof HelpRequest) return console.log(error.message);
     const message = error instanceof Error ? error.message : String(error);
-    if (message !== "") console.error(oneLine(`error: ${message}`));
-    if (debugging() && error instanceof Error) console.error(error.stack);
+    if (message !== "") say("stderr", oneLine(`error: ${message}`));
+    if (debugging() && error instanceof Error) say("stderr", error.stack ?? "");
     Deno.exit(error instanceof Exit ? error.code : error instanceof UsageError ? 2 : 1);
   }
 }

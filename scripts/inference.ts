@@ -6,6 +6,7 @@ import type { ViTConfig } from "../model/config.ts";
 import type { Precision } from "../model/network.ts";
 import { hostOf, readBackbone } from "./flags.ts";
 import { keepLayouts, readLayouts } from "./layouts.ts";
+import { say } from "./progress.ts";
 
 /** What the flags say about the model. */
 export interface InferenceFlags {
@@ -38,7 +39,7 @@ export async function loadForFlags(flags: InferenceFlags): Promise<PictureEmbedd
   const adapter = flags.adapter === null ? null : await readAdapter(flags.adapter);
   const weights = await readBackbone(flags);
   const warning = adapter && depthWarning(adapter, weights.config);
-  if (warning) console.error(`warning: ${warning}`);
+  if (warning) say("stderr", `warning: ${warning}`);
   const level = flags.tune as TuneLevel;
   const answers = await readLayouts(level);
   const loaded = await loadEmbedder({

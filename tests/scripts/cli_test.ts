@@ -201,3 +201,15 @@ Deno.test("runScript() adds the stack trace for DEBUG=1", async () => {
   assert.equal(code, 1);
   assert.match(stderr, /^error: wrong\nError: wrong\n {4}at /);
 });
+
+Deno.test({
+  name: "runScript() ends with its exit code where nobody takes the error",
+  ignore: Deno.build.os !== "linux", // /dev/full takes no byte
+  fn: async () => {
+    const cli = new URL("../../scripts/cli.ts", import.meta.url);
+    const code = `import { Exit, runScript } from ${JSON.stringify(cli)};
+      await runScript(() => { throw new Exit(143, "stopped"); });`;
+    const args = ["-c", 'exec "$@" 2>/dev/full', "sh", Deno.execPath(), "eval", code];
+    assert.equal((await new Deno.Command("sh", { args }).output()).code, 143);
+  },
+});
