@@ -6,7 +6,7 @@
 import { z } from "zod";
 import type { ColourJitter } from "./colour.ts";
 import type { LowAltitude } from "./crops.ts";
-import { show } from "./raw_entry.ts";
+import { parseJson, show } from "./json.ts";
 
 /** A probability, 0 to 1: 0 is off, 1 is always. */
 export interface Chance {
@@ -114,13 +114,7 @@ const schema = z.strictObject({
  * @throws {TypeError} If a key is unknown or a value is of the wrong kind or out of range.
  */
 export function parseAugmentSettings(text: string, path: string): AugmentSettings {
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (cause) {
-    const reason = (cause as Error).message.replaceAll(/\p{Cc}+/gu, " ");
-    throw new SyntaxError(`Cannot parse ${path}: ${reason}`, { cause });
-  }
+  const json = parseJson(text, `Cannot parse ${path}: `);
   const { data, error } = schema.safeParse(json);
   if (error !== undefined) {
     const { path: keys, message } = error.issues[0]!;

@@ -5,7 +5,8 @@
  */
 import { readFile, stat } from "node:fs/promises";
 import { basename, isAbsolute, join, posix, resolve } from "node:path";
-import { checkEntry, couldBeDegrees, referencesOf, show, toLocation } from "./raw_entry.ts";
+import { parseJson, show } from "./json.ts";
+import { checkEntry, couldBeDegrees, referencesOf, toLocation } from "./raw_entry.ts";
 
 /** A picture of a data set; (root, folder, name) is its key. */
 export interface Picture {
@@ -132,14 +133,7 @@ export async function readPairsText(path: string): Promise<string> {
 export function parseEntries(text: string, options: ParseOptions): Entry[] {
   const { path, dataRoot, allowOutsideRoot = false } = options;
   checkSize(path, text.length);
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (cause) {
-    // The parser quotes the text, line ends and all.
-    const reason = (cause as Error).message.replaceAll(/\p{Cc}+/gu, " ");
-    throw new SyntaxError(`Cannot parse ${path}: ${reason}`, { cause });
-  }
+  const json = parseJson(text, `Cannot parse ${path}: `);
   if (!Array.isArray(json)) {
     throw new TypeError(`Cannot parse ${path}: it is ${show(json)}, expected an array of entries`);
   }

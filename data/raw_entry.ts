@@ -4,6 +4,7 @@
  * @module
  */
 import { z } from "zod";
+import { show } from "./json.ts";
 import type { Location, PairMode } from "./pairs.ts";
 
 const point = z.tuple([z.number(), z.number()]); // zod's number is finite
@@ -48,15 +49,6 @@ export interface RawReference {
   weight: number | null;
   location: Location | null;
   positive: boolean;
-}
-
-/** A value for a message: on one line and short. */
-export function show(value: unknown): string {
-  if (value === undefined) return "missing";
-  // JSON has no infinity, but 1e999 is read as one.
-  const json = typeof value === "number" ? `${value}` : JSON.stringify(value);
-  const text = json.replaceAll(/\p{Cc}/gu, " "); // JSON escapes only half of them
-  return text.length > 60 ? `${text.slice(0, 60)}...` : text;
 }
 
 /**

@@ -9,7 +9,7 @@
 import { join } from "node:path";
 import { parameterShapes, type ViTConfig } from "./config.ts";
 import { wholeFolder, writeFolderAtomic } from "./files.ts";
-import { show } from "./json.ts";
+import { show } from "../data/json.ts";
 import {
   isTarget,
   MAX_PATH,

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { type Adapter, encodeAdapter, readAdapter } from "./adapter.ts";
 import { oldFolder, recoverFolder, revertFolder, writeFolderAtomic } from "./files.ts";
-import { parseJson } from "./json.ts";
+import { parseJson } from "../data/json.ts";
 import { encodeSafetensors, readSafetensors, toFloat32 } from "./safetensors.ts";
 import type { OptimiserState } from "./trainer.ts";
 
@@ -147,12 +147,7 @@ function parseState(
   text: string,
   path: string,
 ): { files: z.infer<typeof STATE>["files"]; progress: RunProgress } {
-  let json: unknown;
-  try {
-    json = parseJson(text);
-  } catch (cause) {
-    throw new SyntaxError(`Cannot load ${path}: ${(cause as Error).message}`, { cause });
-  }
+  const json = parseJson(text, `Cannot load ${path}: `);
   const { error } = STATE.safeParse(json);
   if (error) {
     const [issue] = error.issues;

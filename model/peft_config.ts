@@ -7,7 +7,7 @@
  * @module
  */
 import { z } from "zod";
-import { parseJson, show } from "./json.ts";
+import { parseJson, show } from "../data/json.ts";
 
 /** The fields that decide what is computed, with PEFT's own names. */
 export interface PeftConfig {

@@ -6,7 +6,7 @@
  * @module
  */
 
-import { parseJson, show } from "./json.ts";
+import { parseJson, show } from "../data/json.ts";
 
 /** Where a tensor lies. */
 export interface HeaderEntry {

@@ -7,20 +7,23 @@
 /**
  * Parses JSON.
  *
+ * @param start Start of the error message, such as `Cannot parse x.json: `.
  * @throws {SyntaxError} If it is not JSON; the message is one line.
  */
-export function parseJson(text: string): unknown {
+export function parseJson(text: string, start = ""): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) { // the parser quotes the text, line ends and all
-    throw new SyntaxError(printable((cause as Error).message), { cause });
+    throw new SyntaxError(start + printable((cause as Error).message), { cause });
   }
 }
 
 /** A value of a file as JSON, for a message: without control characters, and cut off. */
 export function show(value: unknown): string {
-  const text = printable(JSON.stringify(value) ?? `${value}`);
-  return text.length > 80 ? `${text.slice(0, 80)}...` : text;
+  if (value === undefined) return "missing";
+  // JSON has no infinity, but 1e999 is read as one.
+  const text = printable(typeof value === "number" ? `${value}` : JSON.stringify(value));
+  return text.length > 60 ? `${text.slice(0, 60)}...` : text;
 }
 
 function printable(text: string): string {
