@@ -3,7 +3,7 @@ import { parseJson, show } from "../../data/json.ts";
 
 Deno.test("parseJson() says what is wrong in one line, behind the start that it is given", () => {
   assert.deepEqual(parseJson('{"a": [1, null]}'), { a: [1, null] });
-  for (const text of ["", "{", "[1,\n\n2", '{"a": "\x1b[31m"}']) {
+  for (const text of ["", "{", "[1,\n\nx]", '{"a": "\x1b[31m"}']) {
     assert.throws(() => parseJson(text, "Cannot parse x.json: "), (error: Error) => {
       assert(error instanceof SyntaxError);
       return /^Cannot parse x\.json: \P{Cc}+$/u.test(error.message);
