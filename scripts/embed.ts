@@ -12,7 +12,7 @@ import { type NamedEmbeddings, pictureNames, toTensors } from "../eval/embedding
 import { listPictures } from "../eval/folder.ts";
 import { writeSafetensors } from "../model/safetensors.ts";
 import { parseFlags, runScript, UsageError } from "./cli.ts";
-import { embedPictures, embedProtocol, picturesOf, protocolOf } from "./evaluation.ts";
+import { embedProtocol, embedWithBar, picturesOf, protocolOf } from "./evaluation.ts";
 import { checkImgSize, DATA_FLAGS, MODEL_FLAGS, readEntries } from "./flags.ts";
 import { loadForFlags } from "./inference.ts";
 import { layoutsFile } from "./layouts.ts";
@@ -66,7 +66,7 @@ export async function main(args: string[]): Promise<void> {
       galleryNames: namesOf(protocol.gallery),
     };
   } else {
-    const query = await embedPictures(embedder, paths, reading);
+    const query = await embedWithBar(embedder, paths, reading);
     const gallery = new Float32Array();
     named = { query, gallery, dim: embedder.dim, queryNames: paths, galleryNames: [] };
   }

@@ -4,13 +4,14 @@
  * @module
  */
 import { type Entry, type PairMode, type Picture, picturePath } from "../data/pairs.ts";
+import { takeRows } from "../eval/embeddings.ts";
 import { evaluate, type Evaluation } from "../eval/evaluate.ts";
 import { buildProtocol, type Protocol } from "../eval/protocol.ts";
 import { type Ranker, rankingOf } from "../eval/ranks.ts";
 import type { Embeddings } from "../eval/ranks.ts";
 import type { Gpu } from "../kernels/gpu.ts";
 import { searchGallery } from "../kernels/search.ts";
-import { embedPictures as embedFiles } from "../load_embedder.ts";
+import { embedPictures, type ReadingOptions } from "../load_embedder.ts";
 import type { Embedder } from "../model/embedder.ts";
 import { Progress } from "./progress.ts";
 
@@ -35,24 +36,22 @@ export function picturesOf({ queries, gallery }: Protocol): Picture[] {
   return [...queries, ...gallery].map(({ picture }) => picture);
 }
 
-/** How pictures are read. */
-export interface ReadingOptions {
-  imgSize: number;
-  numWorkers: number;
+/** How pictures are read, with a bar for progress. */
+export interface EmbedOptions extends Omit<ReadingOptions, "onProgress"> {
   /** Aborted to stop between two batches. */
   signal?: AbortSignal;
 }
 
 /**
- * Embeds pictures in order.
+ * Embeds pictures in order, under a progress bar.
  *
  * @returns `(paths, dim)`, rows of unit length.
  * @throws {Error} If a picture cannot be decoded.
  */
-export async function embedPictures(
+export async function embedWithBar(
   embedder: Embedder,
   paths: readonly string[],
-  { imgSize, numWorkers, signal }: ReadingOptions,
+  { imgSize, numWorkers, signal }: EmbedOptions,
 ): Promise<Float32Array<ArrayBuffer>> {
   const progress = new Progress("embed");
   const start = performance.now();
@@ -61,7 +60,7 @@ export async function embedPictures(
     const rate = done / (performance.now() - start) * 1000;
     progress.show({ done, total: paths.length, words: [`${rate.toFixed(1)} images/s`] });
   };
-  const embeddings = await embedFiles(embedder, paths, { imgSize, numWorkers, onProgress });
+  const embeddings = await embedPictures(embedder, paths, { imgSize, numWorkers, onProgress });
   progress.end();
   return embeddings;
 }
@@ -70,21 +69,16 @@ export async function embedPictures(
 export async function embedProtocol(
   embedder: Embedder,
   { queries, gallery }: Protocol,
-  options: ReadingOptions,
+  options: EmbedOptions,
 ): Promise<Embeddings> {
   const pathsOf = (items: Protocol["gallery"]) => items.map(({ picture }) => picturePath(picture));
   const sides = [pathsOf(queries), pathsOf(gallery)] as const;
   const rows = new Map([...new Set(sides.flat())].map((path, row) => [path, row]));
   const { dim } = embedder;
-  const all = await embedPictures(embedder, [...rows.keys()], options);
-  const [query, references] = sides.map((paths) => {
-    const values = new Float32Array(paths.length * dim);
-    paths.forEach((path, i) => {
-      const row = rows.get(path)!;
-      values.set(all.subarray(row * dim, (row + 1) * dim), i * dim);
-    });
-    return values;
-  });
+  const all = await embedWithBar(embedder, [...rows.keys()], options);
+  const [query, references] = sides.map((paths) =>
+    takeRows(all, dim, paths.map((path) => rows.get(path)!))
+  );
   return { query: query!, gallery: references!, dim };
 }
 
@@ -114,7 +108,7 @@ export interface Evaluated {
 export async function evaluateWith(
   { gpu, embedder }: { gpu: Gpu; embedder: Embedder },
   protocol: Protocol,
-  options: ReadingOptions,
+  options: EmbedOptions,
   radii: readonly number[] = [],
 ): Promise<Evaluated> {
   const embeddings = await embedProtocol(embedder, protocol, options);
