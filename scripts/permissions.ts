@@ -3,7 +3,7 @@
  * is to read and write, so it starts with the whole of the disk and gives up the rest.
  *
  * A permission granted for everything at once (`--allow-read`, `-A`) cannot be narrowed and stays as
- * it is; the tasks of `deno.json` grant `--allow-read=/`, which can.
+ * it is; the tasks of `deno.json`, and the binary with them, grant `--allow-read=/`, which can.
  *
  * @module
  */
