@@ -44,6 +44,33 @@ Deno.test("checkPictures() finds what training could not open, each once", async
   }
 });
 
+Deno.test("checkPictures() reads whole files only where their heads are not enough", async () => {
+  const root = await Deno.makeTempDir();
+  const readFile = Deno.readFile;
+  const read: string[] = [];
+  try {
+    const noise = { type: "gaussian", mean: 128, sigma: 60 } as const;
+    const large = await sharp({
+      create: { width: 1000, height: 1000, channels: 3, background: "red", noise },
+    }).jpeg({ quality: 100 }).toBuffer();
+    assert(large.length > 2 ** 19);
+    // Five segments that no decoder wants, between the signature and the picture's header.
+    const segment = new Uint8Array(2 + 0xffff);
+    segment.set([0xff, 0xef, 0xff, 0xff]);
+    const late = [large.subarray(0, 2), ...Array(5).fill(segment), large.subarray(2)];
+    await Deno.writeFile(join(root, "large.jpg"), large);
+    await Deno.writeFile(join(root, "late.jpg"), await new Blob(late).bytes());
+
+    Deno.readFile = (path) => (read.push(`${path}`), readFile(path));
+    const pictures = ["large.jpg", "late.jpg"].map((name) => ({ root, folder: "", name }));
+    assert.deepEqual((await checkPictures(pictures)).faults, []);
+    assert.deepEqual(read, [join(root, "late.jpg")]);
+  } finally {
+    Deno.readFile = readFile;
+    await Deno.remove(root, { recursive: true });
+  }
+});
+
 Deno.test("checkPictures() has nothing to say of no pictures", async () => {
   assert.deepEqual(await checkPictures([]), { total: 0, faults: [] });
 });
