@@ -161,9 +161,9 @@ gpuTest("createTensor() makes zeros and counts their bytes", async (gpu) => {
     assert((await readTensor(gpu, tensor)).every((value) => value === 0));
   }
   for (const tensor of tensors.reverse()) destroyTensor(gpu, tensor);
-  assert.deepEqual(gpu.memory, { current: 0, peak: total });
+  assert.deepEqual(gpu.memory, { current: 0, peak: total, textures: 0 });
   destroyTensor(gpu, createTensor(gpu, [8]));
-  assert.deepEqual(gpu.memory, { current: 0, peak: total });
+  assert.deepEqual(gpu.memory, { current: 0, peak: total, textures: 0 });
   destroyTensor(gpu, createTensor(gpu, [total]));
   assert.deepEqual(gpu.memory, { current: 0, peak: 4 * total });
 });
