@@ -165,7 +165,7 @@ gpuTest("createTensor() makes zeros and counts their bytes", async (gpu) => {
   destroyTensor(gpu, createTensor(gpu, [8]));
   assert.deepEqual(gpu.memory, { current: 0, peak: total, textures: 0 });
   destroyTensor(gpu, createTensor(gpu, [total]));
-  assert.deepEqual(gpu.memory, { current: 0, peak: 4 * total });
+  assert.deepEqual(gpu.memory, { current: 0, peak: 4 * total, textures: 0 });
 });
 
 gpuTest("createTensor() refuses more than the adapter binds", (gpu) => {
