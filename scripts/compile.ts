@@ -47,6 +47,15 @@ export const PERMISSIONS: readonly string[] = permissionsOf(
   Object.values(project.tasks).filter((task) => / scripts\/(?!compile\.ts)/.test(task)),
 );
 
+/**
+ * Permissions of a binary. On Windows `/` is one drive of several: there the binary may read and
+ * write all of them, and keeps that.
+ */
+export function binaryPermissions(target: string | null): string[] {
+  const isWindows = target?.includes("windows") ?? Deno.build.os === "windows";
+  return PERMISSIONS.map((flag) => isWindows ? flag.replace(/=\/$/, "") : flag);
+}
+
 /** Runs the command. */
 export async function main(args: string[]): Promise<void> {
   const { target, bundle, output } = parseFlags(COMMAND, FLAGS, args);
@@ -73,7 +82,7 @@ async function compileBinary(output: string, target: string | null): Promise<voi
     "--no-check",
     "--self-extracting",
     "--exclude-unused-npm", // or the binary would hold Dawn, 150 MB that no command loads by itself
-    ...PERMISSIONS,
+    ...binaryPermissions(target),
     "--include=data/decode_worker.ts",
     ...(target === null ? [] : [`--target=${target}`]),
     `--output=${resolve(output)}`,

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import project from "../../deno.json" with { type: "json" };
-import { main, PERMISSIONS, reasonOf } from "../../scripts/compile.ts";
+import { binaryPermissions, main, PERMISSIONS, reasonOf } from "../../scripts/compile.ts";
 import { GPU_OFF } from "../testing.ts";
 import { tinyFlags, writeTinyWorld } from "./tiny_world.ts";
 
@@ -36,6 +36,14 @@ Deno.test("PERMISSIONS are those of the tasks together, none of which is for eve
   }
   assert.deepEqual(granted("run"), []);
   for (const each of PERMISSIONS) assert.match(each, /^--(no-prompt|allow-\w+=\S+)$/);
+});
+
+Deno.test("binaryPermissions() are wider on Windows, where / is one drive", () => {
+  assert.deepEqual(binaryPermissions("aarch64-apple-darwin"), PERMISSIONS);
+  const windows = binaryPermissions("x86_64-pc-windows-msvc");
+  for (const name of ["read", "write", "ffi"]) assert(windows.includes(`--allow-${name}`), name);
+  const changed = windows.filter((flag) => !PERMISSIONS.includes(flag));
+  assert.equal(changed.length, 3);
 });
 
 /** Runs the bundle in a folder, with what the binary may do. */
