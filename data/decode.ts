@@ -78,7 +78,7 @@ export async function readPicture(path: string): Promise<Uint8Array> {
 /**
  * Checks what a picture says of itself, as {@linkcode decodePicture} does before it reads pixels.
  *
- * @param bytes The whole file.
+ * @param bytes The file, or so much of its start as holds the header.
  * @param name Path, named in errors.
  * @throws {RangeError} If the file declares more than {@linkcode MAX_PIXELS}.
  * @throws {SyntaxError} If the file is no picture, is empty, or ends within its header.
