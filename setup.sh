@@ -45,7 +45,9 @@ elif ! install_from_deno; then
 fi
 deno_is_right || { say "deno $DENO_VERSION did not install, found: $(deno --version 2>&1 | head -n 1)"; exit 1; }
 
-# A WebGPU adapter: the machine's own driver, else Mesa's software one.
+# A WebGPU adapter: the machine's own driver, else Mesa's software one. On Linux it must be Vulkan's,
+# as for kernels/gpu.ts: Mesa's OpenGL alone would answer too, with too few bindings for the kernels.
+[ "$(uname)" != Linux ] || export DENO_WEBGPU_BACKEND="${DENO_WEBGPU_BACKEND:-vulkan}"
 adapter() {
   deno eval 'const a = await navigator.gpu.requestAdapter({ powerPreference: "high-performance" });
     if (!a) Deno.exit(1); console.log(a.info.description);' 2>/dev/null
