@@ -107,6 +107,11 @@ function isCopy(command: Command): command is Copy {
   return typeof command === "function";
 }
 
+/** What a command copies, before its kernel if it has one. */
+function copiesOf(command: Command): readonly Copy[] {
+  return isCopy(command) ? [command] : command.copies;
+}
+
 /** Kernels over fixed tensors, in order. */
 export class Plan {
   readonly #gpu: Gpu;
@@ -267,7 +272,7 @@ export class Plan {
   encode(encoder: GPUCommandEncoder): void {
     let pass: GPUComputePassEncoder | null = null;
     for (const command of this.#parts.flat()) {
-      const copies = isCopy(command) ? [command] : command.copies;
+      const copies = copiesOf(command);
       if (copies.length > 0) {
         pass?.end();
         pass = null;
@@ -303,16 +308,17 @@ export class Plan {
         usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
       });
       const encoder = device.createCommandEncoder();
+      // Copies have timestamps too: to resolve one that was never written, a GPU waits for ever.
       part.forEach((command, i) => {
-        if (isCopy(command)) return command(encoder);
         const begin = { beginningOfPassWriteIndex: 2 * i };
         const end = { querySet, endOfPassWriteIndex: 2 * i + 1 };
-        const hasCopies = command.copies.length > 0; // which are part of its time
+        const copies = copiesOf(command); // are part of a kernel's time
+        const hasCopies = copies.length > 0;
         if (hasCopies) encoder.beginComputePass({ timestampWrites: { querySet, ...begin } }).end();
-        for (const copy of command.copies) copy(encoder);
+        for (const copy of copies) copy(encoder);
         const timestampWrites = hasCopies ? end : { ...begin, ...end };
         const pass = encoder.beginComputePass({ timestampWrites });
-        dispatch(pass, command);
+        if (!isCopy(command)) dispatch(pass, command);
         pass.end();
       });
       encoder.resolveQuerySet(querySet, 0, 2 * part.length, resolved, 0);
@@ -340,7 +346,7 @@ function dispatch(pass: GPUComputePassEncoder, { pipeline, bindGroup, groups }: 
 function sumByLabel(commands: readonly Command[], times: Float64Array): ProfileRow[] {
   const rows = new Map<string, ProfileRow>();
   commands.forEach((command, i) => {
-    if (isCopy(command)) return; // carries no timestamps
+    if (isCopy(command)) return;
     const { label, flops, bytes } = command;
     const row = rows.get(label) ?? { label, calls: 0, ms: 0, flops: 0, bytes: 0 };
     row.calls++;

@@ -277,6 +277,39 @@ gpuTest("Plan.profile() runs once and sums by label, the longest first", async (
   assert(rows[0]!.ms >= rows[1]!.ms);
 });
 
+// A software adapter answers at once with whatever a query holds; a GPU waits until it is written.
+gpuTest("Plan.profile() resolves no query that it has not written", async (gpu) => {
+  if (!gpu.hasTimestamps) return console.log(`${gpu.name} has no timestamp-query`);
+  const [x, y] = [createTensor(gpu, [4]), createTensor(gpu, [4])];
+  const plan = new Plan(gpu);
+  plan.copy({ from: x, to: y, count: 4 });
+  plan.add(affine(x, 1, 1));
+  plan.copy({ from: x, to: y, count: 4 });
+  await plan.ready();
+  const { device } = gpu;
+  const written = new Set<number | undefined>();
+  const resolved: number[] = [];
+  const make = device.createCommandEncoder;
+  device.createCommandEncoder = () => {
+    const encoder = make.call(device);
+    const begin = encoder.beginComputePass;
+    encoder.beginComputePass = (descriptor) => {
+      const { beginningOfPassWriteIndex, endOfPassWriteIndex } = descriptor!.timestampWrites!;
+      written.add(beginningOfPassWriteIndex).add(endOfPassWriteIndex);
+      return begin.call(encoder, descriptor);
+    };
+    const resolve = encoder.resolveQuerySet;
+    encoder.resolveQuerySet = (set, first, count, ...to) => {
+      for (let query = first; query < first + count; query++) resolved.push(query);
+      return resolve.call(encoder, set, first, count, ...to);
+    };
+    return encoder;
+  };
+  await plan.profile();
+  assert.equal(resolved.length, 6);
+  assert.deepEqual(resolved.filter((query) => !written.has(query)), []);
+});
+
 gpuTest("Plan.profile() does not count placeholders", async (gpu) => {
   if (!gpu.hasTimestamps) return console.log(`${gpu.name} has no timestamp-query`);
   const x = createTensor(gpu, [4]);
