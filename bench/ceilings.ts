@@ -89,8 +89,11 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   for (var round = 0u; round < ROUNDS; round++) {
     ${Array(UNROLL).fill(step).join("\n    ")}
   }
+  // Of every component: a compiler leaves out what nobody reads.
   let total = ${accumulators.join(" + ")};
-  y[id.x] = f32(total${width === 1 ? "" : ".x"});
+  y[id.x] = ${
+    width === 1 ? "f32(total)" : `dot(vec${width}f(total), vec${width}f(1.0 / ${width}))`
+  };
 }`;
 }
 

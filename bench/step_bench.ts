@@ -11,7 +11,7 @@ import { trainingMemory } from "../model/memory.ts";
 import { type Precision, uploadNetwork } from "../model/network.ts";
 import { Trainables } from "../model/trainables.ts";
 import { createTrainer, type Trainer } from "../model/trainer.ts";
-import { checkClose, interleave, summarise, wallTime } from "./measure.ts";
+import { checkClose, interleave, settled, summarise, wallTime } from "./measure.ts";
 import {
   benchAdapter,
   benchBackbone,
@@ -149,7 +149,7 @@ export async function sampleStep(gpu: Gpu, options: StepOptions): Promise<StepSa
     const bytes = gpu.memory.current - before;
     const queued = await queueSteps(trainer, options, 1);
     const embeddings = await readTensor(gpu, trainer.embeddings);
-    const many = gpu.isCpu ? null : await queueSteps(trainer, options, Infinity);
+    const many = gpu.isCpu ? null : await settled(() => queueSteps(trainer, options, Infinity));
     let rows: ProfileRow[] = [];
     const profiled = await wallTime(async () => {
       writeBatch(trainer, options);
@@ -207,7 +207,8 @@ export async function sampleEmbedding(
     const bytes = gpu.memory.current - before;
     const pixels = benchPixels(images, size);
     const embeddings = await embedder.embed(pixels);
-    const waited = await wallTime(() => embedder.embed(pixels));
+    const embed = async () => ({ wall: await wallTime(() => embedder.embed(pixels)) });
+    const { wall: waited } = await (gpu.isCpu ? embed() : settled(embed));
     let rows: ProfileRow[] = [];
     const profiled = await wallTime(async () => rows = await embedder.profile());
     const wall = gpu.isCpu ? profiled : waited; // as for a step

@@ -6,6 +6,7 @@ import { matrixOf, requireTensors } from "./shape.ts";
 import code from "./activate.wgsl" with { type: "text" };
 import gelu from "./gelu.wgsl" with { type: "text" };
 import random from "./random.wgsl" with { type: "text" };
+import relu from "./relu.wgsl" with { type: "text" };
 
 /** Tensors and settings of {@linkcode activate}. */
 export interface ActivateInput {
@@ -48,7 +49,7 @@ export function activate(
   plan.add({
     label,
     code,
-    include: [gelu, random],
+    include: [gelu, relu, random],
     constants: { COUNT: count, ACT: ACTS[activation], RATE: rate },
     types: { Activation: x.dtype },
     tensors: [x, dropout?.site ?? plan.gpu.none, y],

@@ -29,7 +29,7 @@ fn main(
   if (i >= COUNT) { return; }
   var value = vec4f(x[i]);
   if (ACT == 1u) { value = gelu(value); }
-  if (ACT == 2u) { value = select(value, vec4f(), value < vec4f()); } // max would hide NaN
+  if (ACT == 2u) { value = relu(value); }
   if (RATE > 0.0) {
     let key = dropout_key(site.seed, site.step, site.stream);
     let e = site.first + 4u * i;

@@ -4,8 +4,12 @@ const DAWN = "npm:webgpu@0.6.2";
 /** Timestamps in nanoseconds, where browsers must round them to 0.1 ms. */
 const EXACT_TIME = "disable-dawn-features=timestamp_quantization";
 
-/** Shows features that are still experiments: an adapter's matrix units are one. */
-const EXPERIMENTS = "enable-dawn-features=allow_unsafe_apis";
+/**
+ * Shows features that are still experiments: an adapter's matrix units are one, f16 on NVIDIA's
+ * Vulkan another, which Dawn holds back for faults of shaders of its own (crbug.com/42251215) and
+ * without which there are no matrix units either.
+ */
+const EXPERIMENTS = "enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia";
 
 /** Fetches and loads the addon, without opening anything: permissions can be given up after it. */
 export async function loadDawn(): Promise<{ create(switches: string[]): GPU }> {

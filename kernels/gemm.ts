@@ -7,6 +7,7 @@ import gelu from "./gelu.wgsl" with { type: "text" };
 import type { Dropout } from "./sites.ts";
 import { recordTuned } from "./tune.ts";
 import random from "./random.wgsl" with { type: "text" };
+import relu from "./relu.wgsl" with { type: "text" };
 import loads from "./gemm.wgsl" with { type: "text" };
 import epilogue from "./gemm_epilogue.wgsl" with { type: "text" };
 import join from "./gemm_join.wgsl" with { type: "text" };
@@ -53,8 +54,8 @@ export interface GemmInput {
   layout?: GemmLayout;
 }
 
-/** Workgroups that keep a large GPU busy: two for each of 128 multiprocessors. */
-const BUSY = 256;
+/** Workgroups that keep a large GPU busy: eight of 64 invocations for each of 128 multiprocessors. */
+const BUSY = 1024;
 const SPLIT_TILE = 64 * 64; // elements of the result that a workgroup is reckoned to compute
 const SPLIT_DEPTH = 64; // of a part of K at least: four slices of a tile
 const MOST_SCRATCH = 2 ** 24; // elements that a trial may allocate
@@ -97,15 +98,14 @@ export function gemm(plan: Plan, input: GemmInput): void {
   if (problem) throw new RangeError(`Cannot compute ${label} (${form}): ${problem}`);
 
   const isHalf = [a ?? second?.a, b].every((operand) => !operand || operand.dtype === "f16");
-  const fallback = layout ?? defaultLayout(gpu, { m, n, k: k + k2, isHalf });
+  const choice = { m, n, k: k + k2, isHalf };
+  const fallback = layout ?? defaultLayout(gpu, choice);
   const types = [a, b, second?.a, second?.b, c].map((tensor) => tensor?.dtype ?? "");
-  // Matrix units give other bits than what a trial would compare them with. And sums of a run live
-  // on in what a kernel adds to: a trial must not touch them.
-  const isTried = layout === undefined && fallback !== "matrix 64x64" &&
-    !(input.accumulate && m * n > MOST_SCRATCH);
+  // Sums of a run live on in what a kernel adds to: a trial must not touch them.
+  const isTried = layout === undefined && !(input.accumulate && m * n > MOST_SCRATCH);
   recordTuned(plan, {
     key: `gemm ${form} ${m}x${n}x${k}+${k2} ${types.join()}`,
-    layouts: isTried ? layoutsFor(gpu) : [fallback],
+    layouts: isTried ? layoutsFor(gpu, choice) : [fallback],
     fallback,
     flops: 2 * m * n * (k + k2),
     record: (layout) => record(plan, input, { ...sizes, layout }),
@@ -150,14 +150,18 @@ function record(plan: Plan, input: GemmInput, choice: Sizes & { layout: GemmLayo
     SPLITS: splits,
     ...constants,
   };
-  const { source, asTexels } = declareOperands([
-    { name: "a", binding: 5, type: "TypeA", tensor: a },
-    { name: "b", binding: 6, type: "TypeB", tensor: b },
-    { name: "a2", binding: 7, type: "TypeA2", tensor: second?.a },
-    { name: "b2", binding: 8, type: "TypeB2", tensor: second?.b },
-  ], layout.readsTexels ?? false);
+  const { source, asTexels } = declareOperands(
+    [
+      { name: "a", binding: 5, type: "TypeA", tensor: a },
+      { name: "b", binding: 6, type: "TypeB", tensor: b },
+      { name: "a2", binding: 7, type: "TypeA2", tensor: second?.a },
+      { name: "b2", binding: 8, type: "TypeB2", tensor: second?.b },
+    ],
+    layout.readsTexels ?? false,
+    "Element",
+  );
   const inputs = [a, b, second?.a, second?.b, second?.dropout?.site].map((t) => t ?? none);
-  const include = [random, gelu, epilogue, source, loads];
+  const include = [random, gelu, relu, epilogue, source, loads];
   const types = {
     TypeA: a?.dtype ?? "f32",
     TypeB: b?.dtype ?? "f32",
@@ -197,7 +201,7 @@ function record(plan: Plan, input: GemmInput, choice: Sizes & { layout: GemmLayo
   plan.add({
     label: `${label} (join)`,
     code: join,
-    include: [gelu, epilogue],
+    include: [gelu, relu, epilogue],
     constants: { ...ends, PARTS: splits },
     types: endTypes,
     tensors: [...endTensors, parts],

@@ -1,5 +1,5 @@
 // Loads of 4×4 blocks of the operands, the same for every GEMM variant: NAME_at(i), declared by
-// operands.ts, is vec4 number i of one. With gemm_epilogue.wgsl:
+// operands.ts, is vec4 number i of one, as Elements: f32, or what matrix units take. With gemm_epilogue.wgsl:
 //
 //   t = scale2 · keep ∘ (a2 · b2)      second product, K2 deep (0: none)
 //   c = epilogue(t + a · b)            first product, K deep
@@ -15,6 +15,8 @@ alias TypeA = f32;
 alias TypeB = f32;
 alias TypeA2 = f32;
 alias TypeB2 = f32;
+alias Element = f32;
+alias Block = mat4x4<Element>;
 
 override K: u32 = 64;
 override K2: u32 = 0;
@@ -40,9 +42,9 @@ fn walk(i: u32, extent: u32, depth: u32, major: bool) -> Walk {
 }
 
 // 4 k-vectors, one for each of 4 rows of a: result[q] = a[row + q][4·k4 .. 4·k4 + 3].
-fn rows_of_a(at: Walk, k4: u32) -> mat4x4f {
+fn rows_of_a(at: Walk, k4: u32) -> Block {
   let i = at.first + k4 * at.stride;
-  let block = mat4x4f(
+  let block = Block(
     a_at(i), a_at(i + at.step), a_at(i + 2 * at.step), a_at(i + 3 * at.step),
   );
   if (A_KM) { return transpose(up_to_k(block, k4)); }
@@ -50,9 +52,9 @@ fn rows_of_a(at: Walk, k4: u32) -> mat4x4f {
 }
 
 // 4 column-vectors of b, one for each of 4 k: result[x] = b[4·k4 + x][column .. column + 3].
-fn columns_of_b(at: Walk, k4: u32) -> mat4x4f {
+fn columns_of_b(at: Walk, k4: u32) -> Block {
   let i = at.first + k4 * at.stride;
-  let block = mat4x4f(
+  let block = Block(
     b_at(i), b_at(i + at.step), b_at(i + 2 * at.step), b_at(i + 3 * at.step),
   );
   if (B_NK) { return transpose(block); }
@@ -62,26 +64,26 @@ fn columns_of_b(at: Walk, k4: u32) -> mat4x4f {
 
 // Zeros in place of rows past K, which may hold anything: only where both operands are K-major may
 // K be no multiple of 4.
-fn up_to_k(block: mat4x4f, k4: u32) -> mat4x4f {
+fn up_to_k(block: Block, k4: u32) -> Block {
   let inside = vec4u(0, 1, 2, 3) + 4 * k4 < vec4u(K);
-  return mat4x4f(
-    select(vec4f(), block[0], inside.x),
-    select(vec4f(), block[1], inside.y),
-    select(vec4f(), block[2], inside.z),
-    select(vec4f(), block[3], inside.w),
+  return Block(
+    select(vec4<Element>(), block[0], inside.x),
+    select(vec4<Element>(), block[1], inside.y),
+    select(vec4<Element>(), block[2], inside.z),
+    select(vec4<Element>(), block[3], inside.w),
   );
 }
 
-fn rows_of_a2(at: Walk, k4: u32) -> mat4x4f {
+fn rows_of_a2(at: Walk, k4: u32) -> Block {
   let i = at.first + k4 * at.stride;
-  return mat4x4f(
+  return Block(
     a2_at(i), a2_at(i + at.step), a2_at(i + 2 * at.step), a2_at(i + 3 * at.step),
   );
 }
 
-fn columns_of_b2(at: Walk, k4: u32) -> mat4x4f {
+fn columns_of_b2(at: Walk, k4: u32) -> Block {
   let i = at.first + k4 * at.stride;
-  let block = mat4x4f(
+  let block = Block(
     b2_at(i), b2_at(i + at.step), b2_at(i + 2 * at.step), b2_at(i + 3 * at.step),
   );
   if (B_NK) { return transpose(block); }

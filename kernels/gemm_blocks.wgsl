@@ -14,7 +14,7 @@ fn slices_of(part: u32) -> vec2u {
 struct Walks { first: Walk, second: Walk }
 
 // A block of 4 steps of k, each for 4 rows (columns); zeros past the depth.
-fn block_of_a(at: Walks, slice: u32, quarter: u32) -> mat4x4f {
+fn block_of_a(at: Walks, slice: u32, quarter: u32) -> Block {
   if (slice < SLICES2) {
     let k4 = slice * 4 + quarter;
     if (k4 * 4 < K2) { return transpose(rows_of_a2(at.second, k4)); }
@@ -22,10 +22,10 @@ fn block_of_a(at: Walks, slice: u32, quarter: u32) -> mat4x4f {
     let k4 = (slice - SLICES2) * 4 + quarter;
     if (k4 * 4 < K) { return transpose(rows_of_a(at.first, k4)); }
   }
-  return mat4x4f();
+  return Block();
 }
 
-fn block_of_b(at: Walks, slice: u32, quarter: u32) -> mat4x4f {
+fn block_of_b(at: Walks, slice: u32, quarter: u32) -> Block {
   if (slice < SLICES2) {
     let k4 = slice * 4 + quarter;
     if (k4 * 4 < K2) { return columns_of_b2(at.second, k4); }
@@ -33,5 +33,5 @@ fn block_of_b(at: Walks, slice: u32, quarter: u32) -> mat4x4f {
     let k4 = (slice - SLICES2) * 4 + quarter;
     if (k4 * 4 < K) { return columns_of_b(at.first, k4); }
   }
-  return mat4x4f();
+  return Block();
 }

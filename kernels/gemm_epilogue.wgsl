@@ -43,7 +43,7 @@ fn finish(sum: vec4f, row: u32, column: u32) {
   if (BIAS) { t += bias[column / 4]; }
   if (SAVE_PRE) { pre[i] = vec4<TypeC>(t); }
   if (ACT == 1) { t = gelu(t); }
-  if (ACT == 2) { t = select(t, vec4f(), t < vec4f()); } // max would hide NaN
+  if (ACT == 2) { t = relu(t); }
   if (ACT_GRAD == 1) { t *= gelu_grad(vec4f(extra[i])); }
   if (ACT_GRAD == 2) { t = select(vec4f(), t, vec4f(extra[i]) > vec4f()); }
   if (RESIDUAL) { t = vec4f(extra[i]) + gamma[column / 4] * t; }

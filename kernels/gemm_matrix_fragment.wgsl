@@ -4,8 +4,8 @@
 // Places are counted in vec4s. Every function needs control flow and a place that are uniform in
 // the subgroup.
 
-alias Left = subgroup_matrix_left<Half, 16, 16>;
-alias Right = subgroup_matrix_right<Half, 16, 16>;
+alias Left = subgroup_matrix_left<Element, 16, 16>;
+alias Right = subgroup_matrix_right<Element, 16, 16>;
 alias Sum = subgroup_matrix_result<f32, 16, 16>;
 
 fn left_at(place: u32) -> Left {

@@ -3,7 +3,7 @@ import { fitsTexels, texelSource } from "./texels.ts";
 
 /** A tensor that a kernel reads four elements at a time. */
 export interface Operand {
-  /** In WGSL: `NAME_at(i)` is elements 4i .. 4i + 3, as f32. */
+  /** In WGSL: `NAME_at(i)` is elements 4i .. 4i + 3. */
   name: string;
   binding: number;
   /** WGSL type of an element, mostly an alias. */
@@ -16,11 +16,13 @@ export interface Operand {
  * Declares operands, so that a kernel need not know whether they are buffers or textures.
  *
  * @param readsTexels Read those that fit as textures, see `texels.ts`.
+ * @param element WGSL type of what `NAME_at` returns four of; textures always give f32.
  * @returns WGSL to include, and the bindings that are textures, as `KernelRun.asTexels`.
  */
 export function declareOperands(
   operands: readonly Operand[],
   readsTexels: boolean,
+  element = "f32",
 ): { source: string; asTexels: number[] } {
   const asTexels = operands
     .filter(({ tensor }) => readsTexels && tensor && fitsTexels(tensor))
@@ -29,7 +31,7 @@ export function declareOperands(
     asTexels.includes(binding)
       ? texelSource(name, binding)
       : `@group(0) @binding(${binding}) var<storage, read> ${name}: array<vec4<${type}>>;
-fn ${name}_at(i: u32) -> vec4f { return vec4f(${name}[i]); }`
+fn ${name}_at(i: u32) -> vec4<${element}> { return vec4<${element}>(${name}[i]); }`
   );
   return { source: sources.join("\n"), asTexels };
 }

@@ -216,9 +216,9 @@ async function openElsewhere(env: Record<string, string>) {
   const url = new URL("../../kernels/gpu.ts", import.meta.url);
   const code = `import { openGpu } from ${JSON.stringify(url)};
     await openGpu().then(() => console.log("opened"), (error) => console.log(error.message));
-    if (Deno.build.os === "linux" && Deno.readTextFileSync("/proc/self/maps").includes("libEGL")) {
-      console.log("with OpenGL");
-    }`;
+    const maps = Deno.build.os === "linux" ? Deno.readTextFileSync("/proc/self/maps") : "";
+    const openGl = maps.match(/\\S*\\/libEGL\\.so\\S*/); // its loader; libEGL_nvidia is part of a Vulkan driver
+    if (openGl) console.log("with", openGl[0]);`;
   // Without what this process has set itself.
   const { DENO_WEBGPU_BACKEND: _, XDG_RUNTIME_DIR: __, ...inherited } = Deno.env.toObject();
   const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {

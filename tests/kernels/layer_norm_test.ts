@@ -97,12 +97,17 @@ gpuTest("layerNorm() gives the bias when all columns are equal", async (gpu) => 
   assert.deepEqual(await readTensor(gpu, y), Float32Array.of(...wanted, ...wanted, ...wanted));
 });
 
-gpuTest("layerNorm() without stats gives the same rows", async (gpu) => {
+gpuTest("layerNorm() without stats gives the same rows, to the rounding", async (gpu) => {
   const input = { rows: 9, columns: 36, dtype: "f32" } as const;
   const { x, weight, bias, y } = await forward(gpu, uniform(9 * 36, 1), input);
   const again = createTensor(gpu, [9, 36]);
   await runOnce(gpu, (plan) => layerNorm(plan, { x, weight, bias, y: again, stats: null }));
-  assert.deepEqual(await readTensor(gpu, again), await readTensor(gpu, y));
+  // Another kernel to a compiler, which may fuse other multiplications and additions: rows are as
+  // far from each other as two that are each as near the oracle as they must be. Values below 1 whose
+  // deviation is 0.58 have a scale below 3.
+  const { atol, rtol } = tolerance(36, 3, "f32");
+  const twice = { atol: 2 * atol, rtol: 2 * rtol };
+  assertClose(await readTensor(gpu, again), await readTensor(gpu, y), twice);
 });
 
 gpuTest("layerNorm() and layerNormBackward() write nothing past the last row", async (gpu) => {
