@@ -7,12 +7,14 @@ import backward from "./attention_backward.wgsl" with { type: "text" };
 import backwardKv from "./attention_backward_kv.wgsl" with { type: "text" };
 import backwardKvTile from "./attention_backward_kv_tile.wgsl" with { type: "text" };
 import backwardQ from "./attention_backward_q.wgsl" with { type: "text" };
+import owned from "./attention_owned.wgsl" with { type: "text" };
 import common from "./attention_rows.wgsl" with { type: "text" };
+import { splitLanes, splitRows, SPLITS, splitSpan } from "./attention_split.ts";
 import subgroup from "./attention_subgroup.wgsl" with { type: "text" };
 import tile from "./attention_tile.wgsl" with { type: "text" };
 
 /** How the kernels are laid out on the machine; `auto` takes the one made for the adapter. */
-export type AttentionVariant = "auto" | "subgroup" | "tile";
+export type AttentionVariant = "auto" | "subgroup" | "split" | "tile";
 
 /** Tensors of {@linkcode attention}. */
 export interface AttentionInput {
@@ -42,8 +44,21 @@ export interface AttentionBackwardInput extends AttentionInput {
   dQkv: Tensor;
 }
 
+/** Which kernel: a key of what depends on it. */
+type KernelName = keyof typeof SPLITS;
+
+/** How a variant lays a kernel out. */
+interface Layout {
+  /** Sources after those of the rows. */
+  shared: string[];
+  readsTexels: boolean;
+  /** Rows a workgroup owns. */
+  span: number;
+}
+
 /** One kernel over all rows of all heads. */
 interface RowKernel {
+  name: KernelName;
   label: string;
   code: string;
   include?: string[];
@@ -51,22 +66,16 @@ interface RowKernel {
   dOut?: Tensor;
   /** Bindings after the operands. */
   tensors: Tensor[];
-  /** Rows a workgroup owns. */
-  rows: number;
   /** How often each row meets each row of its head over 64 dimensions. */
   products: number;
 }
 
 const DIM = 64; // of a head; the kernels are written for it
 
-const VARIANTS = {
-  subgroup: { shared: subgroup, readsTexels: true, rows: 32, kv: backwardKv, kvRows: 32 },
-  tile: { shared: tile, readsTexels: false, rows: 64, kv: backwardKvTile, kvRows: 32 },
-};
-
 /** The variant made for an adapter. */
 export function attentionVariant(gpu: Gpu): Exclude<AttentionVariant, "auto"> {
-  return hasEightLanes(gpu) ? "subgroup" : "tile";
+  if (hasEightLanes(gpu)) return "subgroup";
+  return gpu.subgroupSize >= 8 ? "split" : "tile";
 }
 
 /**
@@ -80,9 +89,14 @@ export function attentionVariant(gpu: Gpu): Exclude<AttentionVariant, "auto"> {
 export function attention(plan: Plan, input: AttentionInput): void {
   const label = "attention";
   checkTensors(label, input);
-  const { rows } = variantOf(plan, input);
   const { out, lse } = input;
-  add(plan, input, { label, code: forward, tensors: [out, lse], rows, products: 2 });
+  add(plan, input, {
+    name: "forward",
+    label,
+    code: forward,
+    tensors: [out, lse],
+    products: 2,
+  });
 }
 
 /**
@@ -102,29 +116,43 @@ export function attentionBackward(plan: Plan, input: AttentionBackwardInput): vo
     ["delta", delta, lse.shape, "f32"],
     ["dQkv", dQkv, qkv.shape, qkv.dtype],
   ]);
-  const { rows, kv, kvRows } = variantOf(plan, input);
   add(plan, input, {
+    name: "backwardQ",
     label: `${label}_q`,
     code: backwardQ,
     include: [backward],
     dOut,
     tensors: [lse, dQkv, delta, out],
-    rows,
     products: 3,
   });
   add(plan, input, {
+    name: "backwardKv",
     label: `${label}_kv`,
-    code: kv,
+    code: variantOf(plan, input) === "tile" ? backwardKvTile : backwardKv,
     include: [backward],
     dOut,
     tensors: [lse, dQkv, delta],
-    rows: kvRows,
     products: 4,
   });
 }
 
 function variantOf(plan: Plan, { variant = "auto" }: AttentionInput) {
-  return VARIANTS[variant === "auto" ? attentionVariant(plan.gpu) : variant];
+  return variant === "auto" ? attentionVariant(plan.gpu) : variant;
+}
+
+function layoutOf(plan: Plan, input: AttentionInput, name: KernelName): Layout {
+  switch (variantOf(plan, input)) {
+    case "subgroup":
+      return { shared: [owned, subgroup], readsTexels: true, span: 32 };
+    case "tile":
+      return { shared: [owned, tile], readsTexels: false, span: name === "backwardKv" ? 32 : 64 };
+    case "split": {
+      const split = SPLITS[name];
+      const lanes = splitLanes(split, input.qkv.shape[1]!);
+      const span = splitSpan(split, lanes);
+      return { shared: [splitRows(split, lanes)], readsTexels: false, span };
+    }
+  }
 }
 
 function checkTensors(label: string, input: AttentionInput): void {
@@ -142,9 +170,9 @@ function checkTensors(label: string, input: AttentionInput): void {
 
 function add(plan: Plan, input: AttentionInput, kernel: RowKernel): void {
   const { qkv, cos, sin, heads, prefix } = input;
-  const { label, code, include = [], dOut, tensors, rows, products } = kernel;
+  const { name, label, code, include = [], dOut, tensors, products } = kernel;
   const [batch, tokens] = qkv.shape as [number, number];
-  const { shared, readsTexels } = variantOf(plan, input);
+  const { shared, readsTexels, span } = layoutOf(plan, input, name);
   const operands = [
     { name: "qkv", type: "Activation", tensor: qkv },
     { name: "cosine", type: "f32", tensor: cos },
@@ -155,12 +183,12 @@ function add(plan: Plan, input: AttentionInput, kernel: RowKernel): void {
   plan.add({
     label,
     code,
-    include: [source, common, shared, ...include],
+    include: [source, common, ...shared, ...include],
     constants: { HEADS: heads, TOKENS: tokens, PREFIX: prefix },
     types: { Activation: qkv.dtype },
     tensors: [...operands.map(({ tensor }) => tensor), ...tensors],
     asTexels,
-    groups: [Math.ceil(tokens / rows), heads, batch],
+    groups: [Math.ceil(tokens / span), heads, batch],
     flops: products * 2 * DIM * batch * heads * tokens ** 2,
   });
 }

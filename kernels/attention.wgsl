@@ -31,7 +31,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
   head = group.y;
   batch = group.z;
   lane = index;
-  own = group.x * SPAN + lane;
+  own = group.x * SPAN + own_place();
 
   var q = own_rows(QUERY);
   var o: Rows;

@@ -1,8 +1,11 @@
 // Attention backward, keys and values (formulas in attention_backward.wgsl).
 //
-// A lane owns key rows; grid (rows / SPAN, HEADS, batch). Queries pass two at a time. A lane
-// keeps four rows of 64 for each row it owns: more registers than a GPU has, see
+// A lane owns key rows; grid (rows / SPAN, HEADS, batch). Queries pass two at a time. Four rows of
+// 64 are kept for each row owned: for a lane that owns it whole, more registers than a GPU has, see
 // attention_backward_kv_tile.wgsl.
+
+const KIND_A = QUERY;
+const KIND_B = GRADIENT;
 
 @group(0) @binding(6) var<storage, read> delta: array<f32>;
 
@@ -11,13 +14,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
   head = group.y;
   batch = group.z;
   lane = index;
-  own = group.x * SPAN + lane;
+  own = group.x * SPAN + own_place();
 
   var k = own_rows(KEY);
   var v = own_rows(VALUE);
   var dk: Rows;
   var dv: Rows;
   for (var query = 0u; query < TOKENS; query += PASS) {
+    stage(query);
     let queries = share_rows(QUERY, query);
     let gradients = share_rows(GRADIENT, query);
     let lses = Scalars(lse[place_of(query)], lse[place_of(query + 1u)]);

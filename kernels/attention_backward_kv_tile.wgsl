@@ -1,4 +1,5 @@
-// Attention backward, keys and values, for GPUs (formulas in attention_backward.wgsl).
+// Attention backward, keys and values, for GPUs without subgroups (formulas in
+// attention_backward.wgsl).
 //
 // Two lanes work on a key row j, so that each keeps two rows of 64 instead of four:
 //

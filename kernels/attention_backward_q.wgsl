@@ -24,7 +24,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
   head = group.y;
   batch = group.z;
   lane = index;
-  own = group.x * SPAN + lane;
+  own = group.x * SPAN + own_place();
 
   // Arrays in memory, for once: this is outside the loop over the keys.
   var lses: array<f32, OWNED>;

@@ -9,15 +9,14 @@
 //
 // An invocation owns rows of one side (the queries, say) and meets all rows of the other side, PASS
 // at a time; those it shares with its workgroup. How many it owns, how many pass, and how a shared
-// row gets to every invocation, is the matter of attention_subgroup.wgsl and attention_tile.wgsl:
-// one of them follows this file. The kernel comes last and says what a row is:
+// row gets to every invocation, is the matter of what follows this file: attention_owned.wgsl with
+// attention_subgroup.wgsl or attention_tile.wgsl, or what attention_split.ts writes. The kernel
+// comes last and says what a row is:
 //
 //   fn row_pair(kind: u32, token: u32, c: u32) -> Pair      reads pair c of a row
 //   fn store_pair(kind: u32, token: u32, c: u32, x: Pair)   writes it
 //   KIND_A, KIND_B                                          kinds of the shared rows of a tile
 //
-// Arrays are indexed by what becomes a constant when functions are inlined, so that they live in
-// registers: hence the lines that differ in a number only.
 // operands.ts declares what is only read: NAME_at(i) is vec4 number i of it.
 // RoPE: Su et al. 2021, arXiv:2104.09864.
 
@@ -73,58 +72,10 @@ fn qkv_pair(part: u32, token: u32, c: u32) -> Pair {
   return turn(x, angle(token, c));
 }
 
-alias Rows = array<Chunk, 8>; // the rows an invocation owns; Chunk is pair c of each
-
 fn own_token(r: u32) -> u32 {
   return min(own + r * LANES, TOKENS - 1u);
 }
-fn own_rows(kind: u32) -> Rows {
-  return Rows(
-    own_chunk(kind, 0u), own_chunk(kind, 1u), own_chunk(kind, 2u), own_chunk(kind, 3u),
-    own_chunk(kind, 4u), own_chunk(kind, 5u), own_chunk(kind, 6u), own_chunk(kind, 7u),
-  );
-}
-// Stores by * x, without the rows past the end.
-fn store_rows(kind: u32, x: ptr<function, Rows>, by: Value) {
-  store_chunk(kind, 0u, (*x)[0], by);
-  store_chunk(kind, 1u, (*x)[1], by);
-  store_chunk(kind, 2u, (*x)[2], by);
-  store_chunk(kind, 3u, (*x)[3], by);
-  store_chunk(kind, 4u, (*x)[4], by);
-  store_chunk(kind, 5u, (*x)[5], by);
-  store_chunk(kind, 6u, (*x)[6], by);
-  store_chunk(kind, 7u, (*x)[7], by);
-}
-fn scaled(x: Pair, by: f32) -> Pair {
-  return Pair(x.lo * by, x.hi * by);
-}
-
 fn total_of(sum: vec4f) -> f32 {
   let halves = sum.xy + sum.zw;
   return halves.x + halves.y;
-}
-// x · row
-fn dot_row(x: ptr<function, Rows>, row: Shared) -> Value {
-  var sum = Sum();
-  sum = add_product(sum, (*x)[0], part(row, 0u));
-  sum = add_product(sum, (*x)[1], part(row, 1u));
-  sum = add_product(sum, (*x)[2], part(row, 2u));
-  sum = add_product(sum, (*x)[3], part(row, 3u));
-  sum = add_product(sum, (*x)[4], part(row, 4u));
-  sum = add_product(sum, (*x)[5], part(row, 5u));
-  sum = add_product(sum, (*x)[6], part(row, 6u));
-  sum = add_product(sum, (*x)[7], part(row, 7u));
-  return total(sum);
-}
-
-// x = keep x + sum_j w[j] rows[j]
-fn accumulate(x: ptr<function, Rows>, keep: Value, w: Values, rows: Passing) {
-  (*x)[0] = mix_chunk((*x)[0], keep, w, parts(rows, 0u));
-  (*x)[1] = mix_chunk((*x)[1], keep, w, parts(rows, 1u));
-  (*x)[2] = mix_chunk((*x)[2], keep, w, parts(rows, 2u));
-  (*x)[3] = mix_chunk((*x)[3], keep, w, parts(rows, 3u));
-  (*x)[4] = mix_chunk((*x)[4], keep, w, parts(rows, 4u));
-  (*x)[5] = mix_chunk((*x)[5], keep, w, parts(rows, 5u));
-  (*x)[6] = mix_chunk((*x)[6], keep, w, parts(rows, 6u));
-  (*x)[7] = mix_chunk((*x)[7], keep, w, parts(rows, 7u));
 }

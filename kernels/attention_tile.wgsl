@@ -1,5 +1,6 @@
-// Shared rows by workgroup memory, for GPUs: a lane owns one row. 16 rows of each of two kinds at
-// a time are read, turned and kept by the whole workgroup; all lanes then read the same words.
+// Shared rows by workgroup memory, for GPUs without subgroups: a lane owns one row. 16 rows of each
+// of two kinds at a time are read, turned and kept by the whole workgroup; all lanes then read the
+// same words.
 
 const LANES = 64u;
 const OWNED = 1u;

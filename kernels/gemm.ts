@@ -98,14 +98,15 @@ export function gemm(plan: Plan, input: GemmInput): void {
   if (problem) throw new RangeError(`Cannot compute ${label} (${form}): ${problem}`);
 
   const isHalf = [a ?? second?.a, b].every((operand) => !operand || operand.dtype === "f16");
-  const choice = { m, n, k: k + k2, isHalf };
-  const fallback = layout ?? defaultLayout(gpu, choice);
+  const fallback = layout ?? defaultLayout(gpu, { m, n, k: k + k2, isHalf });
   const types = [a, b, second?.a, second?.b, c].map((tensor) => tensor?.dtype ?? "");
-  // Sums of a run live on in what a kernel adds to: a trial must not touch them.
-  const isTried = layout === undefined && !(input.accumulate && m * n > MOST_SCRATCH);
+  // Matrix units give other bits than what a trial would compare them with. And sums of a run live
+  // on in what a kernel adds to: a trial must not touch them.
+  const isTried = layout === undefined && fallback !== "matrix 64x64" &&
+    !(input.accumulate && m * n > MOST_SCRATCH);
   recordTuned(plan, {
     key: `gemm ${form} ${m}x${n}x${k}+${k2} ${types.join()}`,
-    layouts: isTried ? layoutsFor(gpu, choice) : [fallback],
+    layouts: isTried ? layoutsFor(gpu) : [fallback],
     fallback,
     flops: 2 * m * n * (k + k2),
     record: (layout) => record(plan, input, { ...sizes, layout }),
@@ -123,7 +124,7 @@ function record(plan: Plan, input: GemmInput, choice: Sizes & { layout: GemmLayo
   const { m, n, k, k2 } = choice;
   const { gpu } = plan;
   const layout = GEMM_LAYOUTS[choice.layout];
-  const { code, rows, columns, constants } = layout;
+  const { code, rows, columns } = layout;
   const splits = splitsOf(input, choice, layout.parts);
   const extra = residual?.x ?? actGrad?.pre;
   const { none, noneWritten } = gpu;
@@ -148,7 +149,6 @@ function record(plan: Plan, input: GemmInput, choice: Sizes & { layout: GemmLayo
     SCALE2: second?.scale ?? 1,
     RATE: second?.dropout?.rate ?? 0,
     SPLITS: splits,
-    ...constants,
   };
   const { source, asTexels } = declareOperands(
     [

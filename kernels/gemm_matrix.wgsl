@@ -1,18 +1,16 @@
 // GEMM for GPUs with matrix units (tensor cores): 64 × 64 outputs a workgroup of 4 subgroups, each
 // of them 32 × 32 in 2 × 2 fragments; see gemm_matrix_fragment.wgsl.
 //
-// Slices pass through workgroup memory as in gemm_tile.wgsl, but as f16, which also operands in f32
+// Slices pass through workgroup memory as in gemm_tile.ts, but as f16, which also operands in f32
 // are rounded to; sums stay f32. A lane does not know which elements of a fragment it holds: what
 // is done to single sums is done in workgroup memory, one fragment of each subgroup at a time.
-
-alias Half = f32;
 
 // vec4s a row of a slice: 64 halves, and 8 more, so that 8 rows lie in different banks.
 const STRIDE = 18u;
 
 // rows_tile[k * STRIDE + r]: rows 4r .. 4r + 3 of the tile at step k; columns_tile alike.
-var<workgroup> rows_tile: array<vec4<Half>, STRIDE * 16>;
-var<workgroup> columns_tile: array<vec4<Half>, STRIDE * 16>;
+var<workgroup> rows_tile: array<vec4<Element>, STRIDE * 16>;
+var<workgroup> columns_tile: array<vec4<Element>, STRIDE * 16>;
 // A fragment of each subgroup.
 var<workgroup> sums: array<vec4f, 4 * 64>;
 
@@ -53,10 +51,12 @@ fn main(
   @builtin(local_invocation_index) lane: u32,
   @builtin(subgroup_id) subgroup: u32,
 ) {
-  // Half of the lanes load a block of a each, half one of b.
+  // Half of the lanes load a block of a each, half one of b: neighbours load what are neighbours in
+  // memory, along k or across.
   let loads_a = lane < 64;
-  let block = lane % 16;
-  let quarter = lane / 16 % 4;
+  let k_major = select(!B_NK, A_KM, loads_a);
+  let block = select(lane / 4, lane, k_major) % 16;
+  let quarter = select(lane, lane / 16, k_major) % 4;
   let at = quarter * 4 * STRIDE + block;
   // Where this subgroup's rows and columns start in a slice, in vec4s.
   let row4 = subgroup / 2 * 8;
@@ -73,21 +73,21 @@ fn main(
   let j = corner00.y + block * 4;
   let at_a = Walks(walk(i, M, K, A_KM), walk(i, M, K2, false));
   let at_b = Walks(walk(j, N, K, !B_NK), walk(j, N, K2, !B_NK));
-  var next = mat4x4f();
+  var next = Block();
   if (loads_a) { next = block_of_a(at_a, slices.x, quarter); }
   else { next = block_of_b(at_b, slices.x, quarter); }
   for (var slice = slices.x; slice < slices.y; slice++) {
     workgroupBarrier(); // the last slice has been read
     if (loads_a) {
-      rows_tile[at] = vec4<Half>(next[0]);
-      rows_tile[at + STRIDE] = vec4<Half>(next[1]);
-      rows_tile[at + 2 * STRIDE] = vec4<Half>(next[2]);
-      rows_tile[at + 3 * STRIDE] = vec4<Half>(next[3]);
+      rows_tile[at] = next[0];
+      rows_tile[at + STRIDE] = next[1];
+      rows_tile[at + 2 * STRIDE] = next[2];
+      rows_tile[at + 3 * STRIDE] = next[3];
     } else {
-      columns_tile[at] = vec4<Half>(next[0]);
-      columns_tile[at + STRIDE] = vec4<Half>(next[1]);
-      columns_tile[at + 2 * STRIDE] = vec4<Half>(next[2]);
-      columns_tile[at + 3 * STRIDE] = vec4<Half>(next[3]);
+      columns_tile[at] = next[0];
+      columns_tile[at + STRIDE] = next[1];
+      columns_tile[at + 2 * STRIDE] = next[2];
+      columns_tile[at + 3 * STRIDE] = next[3];
     }
     workgroupBarrier();
     if (slice + 1 < slices.y) {

@@ -4,39 +4,27 @@
  * @module
  */
 
-/** How a workgroup divides its part of the result. */
-export interface TileShape {
-  /** It computes side × side numbers. */
-  side: 64 | 128;
-  /** An invocation computes this many rows of 8 columns. */
-  rows: 8 | 16;
-}
-
 /**
- * Writes the kernel: slices of 16 k pass through workgroup memory, loaded as 4 × 4 blocks. The next
- * slice is on its way from memory, in registers, while this one is multiplied.
+ * Writes the kernel: side × side outputs a workgroup, 8 × 8 of them an invocation.
  *
- * A multiprocessor reads a vec4 of workgroup memory for a warp in the time of four multiply-adds of
- * each of its four schedulers: with 8 rows reading takes as long as multiplying, with 16 three
- * quarters of that.
+ * Slices of 16 k pass through workgroup memory, loaded as 4 × 4 blocks. The next slice is on its way
+ * from memory, in registers, while this one is multiplied.
  *
  * Sums are named vec4s and the steps of a slice are written out, which is why a program writes this
  * source: naga clamps every index that is not a constant, and counts the turns of every loop.
  */
-export function tileGemm({ side, rows }: TileShape): string {
-  const vectors = Array.from({ length: rows / 4 }, (_, vector) => vector); // of a's
-  const sums = vectors.flatMap((vector) =>
+export function tileGemm(side: 64 | 128): string {
+  const sums = [0, 1].flatMap((half) =>
     [..."xyzw"].map((part, row) => ({
-      ...{ left: `l${vector}_${row}`, right: `r${vector}_${row}`, a: `a${vector}.${part}` },
-      row: `row + ${vector * side / vectors.length + row}`,
+      ...{ left: `l${half}_${row}`, right: `r${half}_${row}`, a: `a${half}.${part}` },
+      row: `row + ${half * side / 2 + row}`,
     }))
   );
   const each = (line: (sum: typeof sums[number]) => string) => sums.map(line).join("\n");
   // Groups of four steps have their columns in an order of their own, see `place` below.
   const step = (k: number) =>
-    vectors.map((vector) =>
-      `let a${vector} = rows_tile[${k}][row${k >> 2} + ${vector * side / 4 / vectors.length}];`
-    ).join("\n") + `
+    `let a0 = rows_tile[${k}][row${k >> 2}];
+let a1 = rows_tile[${k}][row${k >> 2} + ${side / 8}];
 let b0 = columns_tile[${k}][column${k >> 2}];
 let b1 = columns_tile[${k}][column${k >> 2} + ${side / 8}];
 ${
@@ -54,8 +42,8 @@ ${
   return /* wgsl */ `
 const SIDE = ${side}u;
 const SIDE4 = SIDE / 4; // vec4s a row of a slice, blocks along a side
-const LANES = SIDE * SIDE / ${8 * rows};
-const ROWS = SIDE / ${rows}; // invocations above each other
+const LANES = SIDE * SIDE / 64;
+const ROWS = SIDE / 8; // invocations above each other
 
 // rows_tile[k][r]: rows 4r .. 4r + 3 of the tile at step k; columns_tile alike. But r is xored with
 // 2 (k / 4): so do neither those that store blocks along k meet in a bank, nor those along rows.
@@ -76,7 +64,7 @@ fn main(
 ) {
   let tile_row = group.y * SIDE;
   let tile_column = group.x * SIDE;
-  // Who loads a block of a, who one of b: with fewer than 2 SIDE lanes some or all load both.
+  // Who loads a block of a, who one of b: with 64 × 64 all load both.
   let loads_a = lane < SIDE;
   let loads_b = lane >= LANES - SIDE;
   let place_a = place(lane, A_KM);

@@ -115,6 +115,14 @@ for (const step of steps) {
     },
   );
 }
+for (const step of steps.filter(({ dropout }) => dropout === 0)) {
+  const { model, precision } = step;
+  tintTest(`Tint compiles a step of ${model} in ${precision} with subgroups of 32`, (gpu) => {
+    const many = { ...gpu, subgroupSize: 32 };
+    assert.equal(attentionVariant(many), "split");
+    return compileStep(many, step);
+  });
+}
 for (const step of steps.filter(({ precision }) => precision === "f16")) {
   const { model, dropout } = step;
   tintTest(

@@ -60,7 +60,7 @@ const REPLACED: readonly [string, string][] = [
   ["enable chromium_experimental_subgroup_matrix;\n", ""],
   [
     "  @builtin(subgroup_id) subgroup: u32,\n) {",
-    ") {\n  let subgroup = lane / 32;\n  member = lane % 32;\n  steps = 16 + lane / 256;",
+    ") {\n  let subgroup = lane / 32;\n  member = lane % 32;\n  steps = 16 + lane / 128;",
   ],
 ];
 /** And one that an adapter without f16 runs. */
@@ -89,11 +89,9 @@ function emulating({ device, hasF16 }: Gpu): GPUDevice {
   });
 }
 
-for (const layout of ["matrix 64x64", "matrix 128x128"] as const) {
-  gpuTest(`gemm() matches the oracle on ${CASES} cases, emulated ${layout}`, async (gpu) => {
-    await checkCases({ ...gpu, device: emulating(gpu) }, layout);
-  });
-}
+gpuTest(`gemm() matches the oracle on ${CASES} cases, matrix units emulated`, async (gpu) => {
+  await checkCases({ ...gpu, device: emulating(gpu) }, "matrix 64x64");
+});
 
 Deno.test("defaultLayout() takes matrix units where operands are stored as f16", () => {
   const layout = (hasMatrix: boolean, isHalf: boolean) =>
@@ -126,6 +124,7 @@ gpuTest("gemm() takes matrix units for f16 operands, tuned or not", async (gpu) 
   assert.equal(await layoutOf({ a: "f16", b: "f16" }), "matrix");
   assert.equal(await layoutOf({ a: "f16", b: "f16", a2: "f16", b2: "f32" }), "matrix");
   assert.equal(await layoutOf({ a2: "f16", b2: "f32" }), "matrix");
+  assert.equal(await tune(units), 0); // nothing to try
   assert.equal(await layoutOf({ a: "f32", b: "f16" }), "other");
   assert.equal(await layoutOf({ a: "f16", b: "f32" }), "other");
   assert.equal(await layoutOf({ a2: "f32", b2: "f32" }), "other");
