@@ -11,6 +11,23 @@ const OPTIONS: SharpOptions = {
   limitInputPixels: false, // decodePicture has a lower limit, and says what it is
 };
 
+const LOOK_MS = 500;
+
+/**
+ * Waits for native work, and looks again now and then whether it is done.
+ *
+ * Without the timer a training once waited for ever: every thread slept, as if all was decoded and the
+ * worker's event loop had not been told (Deno 2.9.6).
+ */
+async function awake<T>(work: Promise<T>): Promise<T> {
+  const timer = setInterval(() => {}, LOOK_MS);
+  try {
+    return await work;
+  } finally {
+    clearInterval(timer);
+  }
+}
+
 /**
  * The decoder on libvips, which reads only down to the last row of a box.
  *
@@ -29,26 +46,30 @@ export async function openSharp(): Promise<Decoder> {
   return {
     name: "sharp",
     async header(bytes) {
-      const { format, width, height, orientation } = await sharp(bytes, OPTIONS).metadata();
+      const { format, width, height, orientation } = await awake(
+        sharp(bytes, OPTIONS).metadata(),
+      );
       if (!FORMATS.includes(format)) {
         throw new SyntaxError(`its format is ${format}, must be one of ${FORMATS.join(", ")}`);
       }
       return { width, height, orientation: orientation ?? 1 };
     },
     region(bytes: Uint8Array, box: Crop): Promise<Uint8Array> {
-      return sharp(bytes, OPTIONS)
-        .extract(box)
-        .flatten({ background: "#000" })
-        .toColourspace("srgb") // grey and CMYK become RGB, 16 bits become 8
-        .raw()
-        .toBuffer();
+      return awake(
+        sharp(bytes, OPTIONS)
+          .extract(box)
+          .flatten({ background: "#000" })
+          .toColourspace("srgb") // grey and CMYK become RGB, 16 bits become 8
+          .raw()
+          .toBuffer(),
+      );
     },
     encodeJpeg(pixels, size, quality) {
       // Optimised Huffman tables would take a second pass and change no pixel.
-      return fromRaw(pixels, size).jpeg({ quality, optimiseCoding: false }).toBuffer();
+      return awake(fromRaw(pixels, size).jpeg({ quality, optimiseCoding: false }).toBuffer());
     },
     encodePng(pixels, size) {
-      return fromRaw(pixels, size).png().toBuffer();
+      return awake(fromRaw(pixels, size).png().toBuffer());
     },
   };
 }

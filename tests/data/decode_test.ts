@@ -210,6 +210,31 @@ Deno.test("decodePicture() opens 12,000 x 9,000 pixels", async () => {
   assertClose(pixels, [200, 100, 50, 200, 100, 50], { atol: 2, rtol: 0 });
 });
 
+Deno.test("sharp keeps its thread awake while it works, and no longer", async () => {
+  const sharp = await openSharp();
+  const set = globalThis.setInterval;
+  const clear = globalThis.clearInterval;
+  let timers = 0;
+  globalThis.setInterval = ((...args: Parameters<typeof set>) => (timers++, set(...args))) as never;
+  globalThis.clearInterval = (id) => (timers--, clear(id));
+  try {
+    const png = await picture().png().toBuffer();
+    const waits = [
+      sharp.encodePng(RGB, { width: WIDTH, height: HEIGHT }),
+      sharp.encodeJpeg(RGB, { width: WIDTH, height: HEIGHT }, 90),
+      sharp.header(png),
+      sharp.header(Uint8Array.of(1)),
+    ];
+    assert.equal(timers, 4);
+    const ends = await Promise.allSettled(waits);
+    assert.equal(ends.filter(({ status }) => status === "rejected").length, 1);
+    assert.equal(timers, 0);
+  } finally {
+    globalThis.setInterval = set;
+    globalThis.clearInterval = clear;
+  }
+});
+
 Deno.test("openDecoder() prefers sharp", async () => {
   assert.equal((await openDecoder()).name, "sharp");
 });
