@@ -54,19 +54,25 @@ export async function wallTime(work: () => Promise<unknown>): Promise<number> {
   return performance.now() - start;
 }
 
-const MOST_TRIES = 20;
+const SETTLE_MS = 1000; // of work at least, until the clock can be up
+const MOST_TRIES = 1000;
 
 /**
  * Repeats a measurement until it gets no faster: a GPU that had nothing to do runs at a sixth of its
  * clock, and takes a while to believe that the work goes on.
  *
+ * @param leastMs Goes on for so long at least.
  * @returns The fastest.
  */
-export async function settled<T extends { wall: number }>(measure: () => Promise<T>): Promise<T> {
+export async function settled<T extends { wall: number }>(
+  measure: () => Promise<T>,
+  leastMs = SETTLE_MS,
+): Promise<T> {
+  const start = performance.now();
   let best = await measure();
   for (let tries = 1; tries < MOST_TRIES; tries++) {
     const next = await measure();
-    const isSettled = next.wall > 0.98 * best.wall;
+    const isSettled = next.wall > 0.98 * best.wall && performance.now() - start >= leastMs;
     if (next.wall < best.wall) best = next;
     if (isSettled) break;
   }
@@ -94,7 +100,6 @@ export interface KernelTime {
 
 const SAMPLE_MS = 10; // of GPU time at least, so that small kernels are warm
 const BUSY_MS = 50; // of work before each sample of a GPU, so that its clock is up
-const SETTLE_MS = 1000; // and before the first
 const MOST_CALLS = 50;
 
 /** What one run of a case gives, by call. */
@@ -116,14 +121,9 @@ export async function timeCases(
 ): Promise<KernelTime[]> {
   const tasks: (() => Promise<KernelSample>)[] = [];
   for (const test of cases) tasks.push(await prepareCase(gpu, test));
-  if (!gpu.isCpu) await repeatFor(SETTLE_MS, tasks[0]!);
+  if (!gpu.isCpu) await settled(tasks[0]!);
   const samples = await interleave(rounds, tasks);
   return samples.flatMap((runs, i) => timesOf(cases[i]!.name, runs));
-}
-
-async function repeatFor(ms: number, work: () => Promise<unknown>): Promise<void> {
-  const end = performance.now() + ms;
-  while (performance.now() < end) await work();
 }
 
 /** Compiles, runs and checks a case, and finds out how many calls make a sample. */

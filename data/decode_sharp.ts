@@ -16,8 +16,8 @@ const LOOK_MS = 500;
 /**
  * Waits for native work, and looks again now and then whether it is done.
  *
- * Without the timer a training once waited for ever: every thread slept, as if all was decoded and the
- * worker's event loop had not been told (Deno 2.9.6).
+ * Without the timer a training once waited for ever: every thread slept, as if all was decoded and
+ * the worker's event loop had not been told (Deno 2.9.6).
  */
 async function awake<T>(work: Promise<T>): Promise<T> {
   const timer = setInterval(() => {}, LOOK_MS);

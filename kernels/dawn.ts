@@ -7,7 +7,7 @@ const EXACT_TIME = "disable-dawn-features=timestamp_quantization";
 /**
  * Shows features that are still experiments: an adapter's matrix units are one. f16 on NVIDIA's
  * Vulkan is another, and without it there are no matrix units: Dawn holds it back for tests of its
- * own that fail (crbug.com/42251215). All of this project's passed with it on an H200.
+ * own that fail (crbug.com/42251215). Those of these kernels in f16 passed on an H200.
  */
 const EXPERIMENTS = "enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia";
 

@@ -1,5 +1,6 @@
 // Loads of 4×4 blocks of the operands, the same for every GEMM variant: NAME_at(i), declared by
-// operands.ts, is vec4 number i of one, as Elements: f32, or what matrix units take. With gemm_epilogue.wgsl:
+// operands.ts, is vec4 number i of one, as Elements: f32, or what matrix units take. With
+// gemm_epilogue.wgsl:
 //
 //   t = scale2 · keep ∘ (a2 · b2)      second product, K2 deep (0: none)
 //   c = epilogue(t + a · b)            first product, K deep

@@ -3,6 +3,7 @@ import {
   checkClose,
   interleave,
   type KernelCase,
+  settled,
   summarise,
   timeCases,
 } from "../../bench/measure.ts";
@@ -59,6 +60,14 @@ gpuTest("timeCases() gives times, work and traffic of one call", async (gpu) => 
   assert.deepEqual([time!.name, time!.flops, time!.bytes], ["fill", 8, 16]);
   assert(time!.gpu.min > 0 && time!.gpu.min <= time!.gpu.median);
   assert(time!.wall.min > time!.gpu.min);
+});
+
+Deno.test("settled() goes on while it gets faster, and returns the fastest", async () => {
+  const walls = [10, 5, 4, 4.1, 1];
+  let calls = 0;
+  const measure = () => Promise.resolve({ wall: walls[calls++]! });
+  assert.deepEqual(await settled(measure, 0), { wall: 4 });
+  assert.equal(calls, 4);
 });
 
 gpuTest("timeCases() does not time a wrong result", async (gpu) => {
