@@ -141,13 +141,17 @@ export async function embedPictures(
   { imgSize, numWorkers, onProgress }: ReadingOptions,
 ): Promise<Float32Array<ArrayBuffer>> {
   const embeddings = new Float32Array(paths.length * embedder.dim);
-  const batches = loadPictures(paths, { imgSize, numWorkers, batchSize: embedder.images });
-  let done = 0;
-  for await (const { pixels, count } of batches) {
-    const used = pixels.subarray(0, count * imgSize * imgSize * 3);
-    embeddings.set(await embedder.embed(used), done * embedder.dim);
-    done += count;
-    onProgress?.(done);
+  async function* batches(): AsyncGenerator<Uint8Array> {
+    const reading = { imgSize, numWorkers, batchSize: embedder.images };
+    for await (const { pixels, count } of loadPictures(paths, reading)) {
+      yield pixels.subarray(0, count * imgSize * imgSize * 3);
+    }
+  }
+  let written = 0;
+  for await (const rows of embedder.embedEach(batches())) {
+    embeddings.set(rows, written);
+    written += rows.length;
+    onProgress?.(written / embedder.dim);
   }
   return embeddings;
 }

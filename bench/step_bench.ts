@@ -6,11 +6,11 @@
 import { type Gpu, readTensor } from "../kernels/gpu.ts";
 import type { ProfileRow } from "../kernels/plan.ts";
 import type { ViTConfig } from "../model/config.ts";
-import { createEmbedder } from "../model/embedder.ts";
+import { createEmbedder, type Embedder } from "../model/embedder.ts";
 import { trainingMemory } from "../model/memory.ts";
 import { type Precision, uploadNetwork } from "../model/network.ts";
 import { Trainables } from "../model/trainables.ts";
-import { createTrainer, type Trainer } from "../model/trainer.ts";
+import { createTrainer, type StepResult, type Trainer } from "../model/trainer.ts";
 import { checkClose, interleave, settled, summarise, wallTime } from "./measure.ts";
 import {
   benchAdapter,
@@ -37,9 +37,9 @@ export interface StepBenchOptions {
 
 /** One round of one variant. */
 export interface StepSample {
-  /** Milliseconds from the pixels to the result, by step. */
+  /** Milliseconds by step: from results to results, on a CPU adapter from pixels to result. */
   wall: number;
-  /** Of them until everything is queued; not measured for embeddings. */
+  /** Of the host until a step is queued; not measured for embeddings. */
   encode: number | null;
   /** GPU time of one step, by kernel. */
   rows: ProfileRow[];
@@ -137,7 +137,8 @@ const MIB = 2 ** 20;
 const LR = 1e-4;
 
 /**
- * Makes a trainer, takes a step to warm up, and measures the next ones.
+ * Makes a trainer, takes a step to warm up, and measures the next ones, which follow each other
+ * without a pause as in training.
  *
  * On a CPU adapter a step takes seconds and two of them differ by more than the host's share: there
  * one step gives all times, and the two waits of 11 ms of the profile count as the host's.
@@ -147,15 +148,16 @@ export async function sampleStep(gpu: Gpu, options: StepOptions): Promise<StepSa
   const trainer = await createTrainer(gpu, trainerOptions(options));
   try {
     const bytes = gpu.memory.current - before;
-    const queued = await queueSteps(trainer, options, 1);
+    const queued = queueStep(trainer, options);
+    checkLosses(await trainer.results());
     const embeddings = await readTensor(gpu, trainer.embeddings);
-    const many = gpu.isCpu ? null : await settled(() => queueSteps(trainer, options, Infinity));
+    const many = gpu.isCpu ? null : await timeSteps(trainer, options);
     let rows: ProfileRow[] = [];
     const profiled = await wallTime(async () => {
       writeBatch(trainer, options);
       rows = await trainer.profile(LR);
     });
-    const { wall, encode } = many ?? { wall: profiled, encode: queued.encode };
+    const { wall, encode } = many ?? { wall: profiled, encode: queued.ms };
     const foreseen = trainingMemory(gpu, { ...trainerOptions(options), evalImages: 0 }).total;
     const { textures } = gpu.memory;
     return { wall, encode, rows, bytes, textures, foreseen, embeddings };
@@ -164,27 +166,48 @@ export async function sampleStep(gpu: Gpu, options: StepOptions): Promise<StepSa
   }
 }
 
-/** Queues at most `most` steps and waits for all of them; times are those of one. */
-async function queueSteps(
+/** Queues a step as training does; `ms` are the host's, waiting included where it fetches. */
+function queueStep(
   trainer: Trainer,
   options: StepOptions,
-  most: number,
-): Promise<{ wall: number; encode: number }> {
-  let count = 0;
-  let encode = 0;
-  const wall = await wallTime(async () => {
-    const start = performance.now();
-    while (count < most && !trainer.full) {
-      writeBatch(trainer, options);
-      trainer.takeStep(LR);
-      count++;
-    }
-    encode = performance.now() - start;
-    for (const { loss } of await trainer.results()) {
-      if (!Number.isFinite(loss)) throw new RangeError(`Cannot time a step: its loss is ${loss}`);
+): { ms: number; isFetch: boolean; earlier: Promise<StepResult[]> } {
+  const start = performance.now();
+  writeBatch(trainer, options);
+  const isFetch = trainer.full;
+  const earlier = trainer.takeStep(LR, { fetch: isFetch });
+  return { ms: performance.now() - start, isFetch, earlier };
+}
+
+/** Takes steps without a pause, as a GPU wants to be timed; times are those of one, from results to results. */
+export async function timeSteps(
+  trainer: Trainer,
+  options: StepOptions,
+): Promise<{ wall: number; encode: number | null }> {
+  let last = performance.now();
+  const best = await settled(async () => {
+    const encodes: number[] = [];
+    for (;;) {
+      const { ms, isFetch, earlier } = queueStep(trainer, options);
+      if (!isFetch) {
+        encodes.push(ms);
+        continue;
+      }
+      const results = await earlier;
+      checkLosses(results);
+      const now = performance.now();
+      const wall = (now - last) / results.length;
+      last = now;
+      return { wall, encode: encodes.length > 0 ? summarise(encodes).median : null };
     }
   });
-  return { wall: wall / count, encode: encode / count };
+  checkLosses(await trainer.results());
+  return best;
+}
+
+function checkLosses(results: readonly StepResult[]): void {
+  for (const { loss } of results) {
+    if (!Number.isFinite(loss)) throw new RangeError(`Cannot time a step: its loss is ${loss}`);
+  }
 }
 
 /** Makes an embedder, embeds to warm up, and measures the next pictures. */
@@ -207,11 +230,10 @@ export async function sampleEmbedding(
     const bytes = gpu.memory.current - before;
     const pixels = benchPixels(images, size);
     const embeddings = await embedder.embed(pixels);
-    const embed = async () => ({ wall: await wallTime(() => embedder.embed(pixels)) });
-    const { wall: waited } = await (gpu.isCpu ? embed() : settled(embed));
+    const many = gpu.isCpu ? null : await timeEmbeddings(embedder, pixels);
     let rows: ProfileRow[] = [];
     const profiled = await wallTime(async () => rows = await embedder.profile());
-    const wall = gpu.isCpu ? profiled : waited; // as for a step
+    const { wall } = many ?? { wall: profiled }; // as for a step
     const { textures } = gpu.memory;
     return { wall, encode: null, rows, bytes, textures, foreseen: null, embeddings };
   } finally {
@@ -219,4 +241,25 @@ export async function sampleEmbedding(
     network.destroy();
     trainables.destroy();
   }
+}
+
+/** Embeds without a pause; the time of a batch, from embeddings to embeddings. */
+export async function timeEmbeddings(
+  embedder: Embedder,
+  pixels: Uint8Array,
+): Promise<{ wall: number }> {
+  async function* batches(): AsyncGenerator<Uint8Array> {
+    for (;;) yield await Promise.resolve(pixels);
+  }
+  const embeddings = embedder.embedEach(batches());
+  let last = performance.now();
+  const best = await settled(async () => {
+    await embeddings.next();
+    const now = performance.now();
+    const wall = now - last;
+    last = now;
+    return { wall };
+  });
+  await embeddings.return();
+  return best;
 }

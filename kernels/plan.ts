@@ -359,21 +359,30 @@ function sumByLabel(commands: readonly Command[], times: Float64Array): ProfileR
 }
 
 /**
- * Queues plans one after the other, then what `after` encodes (copies to a ring, mostly), in one
- * submit.
+ * Encodes plans one after the other, then what `after` encodes.
  *
- * @throws {Error} If the device reported an error since the last call.
+ * @returns What is left to submit.
+ * @throws {Error} If the device has reported an error.
  */
-export function runPlans(
+export function encodePlans(
   gpu: Gpu,
   plans: readonly Plan[],
   after?: (encoder: GPUCommandEncoder) => void,
-): void {
+): GPUCommandBuffer {
   checkGpu(gpu);
   const encoder = gpu.device.createCommandEncoder();
   for (const plan of plans) plan.encode(encoder);
   after?.(encoder);
-  gpu.device.queue.submit([encoder.finish()]);
+  return encoder.finish();
+}
+
+/**
+ * Queues plans one after the other, in one submit.
+ *
+ * @throws {Error} If the device reported an error since the last call.
+ */
+export function runPlans(gpu: Gpu, plans: readonly Plan[]): void {
+  gpu.device.queue.submit([encodePlans(gpu, plans)]);
 }
 
 /**

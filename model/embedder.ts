@@ -7,6 +7,7 @@ import {
   writeTensor,
 } from "../kernels/gpu.ts";
 import { Plan, type ProfileRow, runPlans } from "../kernels/plan.ts";
+import { Ring } from "../kernels/ring.ts";
 import { tune } from "../kernels/tune.ts";
 import type { PoolMode } from "../kernels/pool.ts";
 import type { Head as HeadWeights } from "./adapter.ts";
@@ -80,6 +81,31 @@ export class Embedder {
   }
 
   /**
+   * Embeds batches as they come: the GPU is at work on one while those before it are read.
+   *
+   * @param batches Pixels as for {@linkcode embed}, which may change when the next are asked for.
+   * @returns For each batch in order what {@linkcode embed} returns.
+   * @throws {RangeError} If a batch has too many images, or a part of one.
+   * @throws {Error} If the device reported an error.
+   */
+  async *embedEach(batches: AsyncIterable<Uint8Array>): AsyncGenerator<Float32Array, void> {
+    const ring = new Ring(this.#gpu, this.#head.embeddings, 1);
+    try {
+      let last = 0;
+      for await (const pixels of batches) {
+        const count = this.#write(pixels);
+        const [earlier] = await ring.run([this.#embed], { take: true });
+        if (earlier) yield earlier.slice(0, last * this.dim);
+        last = count;
+      }
+      const [earlier] = await ring.take();
+      if (earlier) yield earlier.slice(0, last * this.dim);
+    } finally {
+      ring.destroy();
+    }
+  }
+
+  /**
    * As {@linkcode embed}, but rows are not brought to unit length: for sums over views.
    *
    * @param pixels As for {@linkcode embed}.
@@ -92,14 +118,20 @@ export class Embedder {
   }
 
   async #run(pixels: Uint8Array, wanted: Tensor): Promise<Float32Array> {
+    const count = this.#write(pixels);
+    runPlans(this.#gpu, [this.#embed]);
+    return (await readTensor(this.#gpu, wanted)).slice(0, count * this.dim);
+  }
+
+  /** Hands over pixels; how many images they are. */
+  #write(pixels: Uint8Array): number {
     const { input } = this.#encoder;
     const count = pixels.length / (sizeOf(input.shape) / this.images);
     if (!Number.isInteger(count)) {
       throw new RangeError(`Cannot embed ${count} images: ${pixels.length} bytes of pixels`);
     }
     writeTensor(this.#gpu, input, pixels);
-    runPlans(this.#gpu, [this.#embed]);
-    return (await readTensor(this.#gpu, wanted)).slice(0, count * this.dim);
+    return count;
   }
 
   /**

@@ -31,6 +31,7 @@ import type { OptimiserState, StepResult, TrainerOptions } from "./trainer_optio
 export type { OptimiserState, StepResult, TrainerOptions };
 
 const HEAD_STREAM = 0xffff; // of the dropout generator; adapters count from 0
+const MOST_QUEUED = 8; // steps between two fetches
 const STAGED_BYTES = 256 * 2 ** 20; // uploads that may wait for the GPU
 const F16_LOSS_SCALE = 1024; // where Game4Loc starts
 
@@ -46,7 +47,7 @@ export class Trainer {
   readonly #gradients: Plan;
   readonly #update: Plan;
   readonly #ring: Ring;
-  #pending: { step: number; lr: number }[] = [];
+  #pending: Pick<StepResult, "step" | "lr">[] = [];
   #step = 0;
   /** The parameters and their gradients. */
   readonly trainables: Trainables;
@@ -142,8 +143,9 @@ export class Trainer {
     this.#tensors = { ...loss, step, partials, report };
     this.#gradients = gradients;
     this.#update = update;
-    const batchBytes = encoder.input.buffer.size;
-    const depth = Math.max(1, Math.min(8, Math.floor(STAGED_BYTES / batchBytes)));
+    // One batch more waits while results are fetched.
+    const batches = Math.floor(STAGED_BYTES / encoder.input.buffer.size) - 1;
+    const depth = Math.max(1, Math.min(MOST_QUEUED, batches));
     this.#ring = new Ring(gpu, report, depth);
     this.trainables = trainables;
   }
@@ -158,7 +160,7 @@ export class Trainer {
     return this.#step;
   }
 
-  /** True when the results of the queued steps must be fetched before the next one. */
+  /** True when the next step must fetch the results of those that are queued. */
   get full(): boolean {
     return this.#ring.full;
   }
@@ -236,12 +238,17 @@ export class Trainer {
    * Queues a whole step on the batch.
    *
    * @param lr Learning rate of this step.
-   * @throws {RangeError} If results wait to be fetched: see {@linkcode full}.
+   * @param fetch Also fetches the results of the steps queued before it, and waits for these. The GPU
+   *   has this step to go on with meanwhile.
+   * @returns Those results, oldest first; none without `fetch`. Await them before you fetch again.
+   * @throws {RangeError} If results must be fetched, see {@linkcode full}, or are on their way.
    */
-  takeStep(lr: number): void {
+  takeStep(lr: number, { fetch = false } = {}): Promise<StepResult[]> {
     this.#writeStep(lr);
-    runPlans(this.#gpu, [this.#gradients, this.#update], (encoder) => this.#ring.copy(encoder));
+    const reports = this.#ring.run([this.#gradients, this.#update], { take: fetch });
+    const pending = fetch ? this.#pending.splice(0) : [];
     this.#pending.push({ step: this.#step++, lr });
+    return reports.then((reports) => resultsOf(pending, reports));
   }
 
   /**
@@ -251,21 +258,7 @@ export class Trainer {
    * @throws {Error} If the device reported an error.
    */
   async results(): Promise<StepResult[]> {
-    const pending = this.#pending.splice(0);
-    const reports = await this.#ring.take();
-    return reports.map((report, i) => {
-      const scaler = readScaler(report.subarray(2, 10));
-      return {
-        ...pending[i]!,
-        loss: report[0]!,
-        logitScale: report[1]!,
-        skipped: scaler.foundInf !== 0,
-        skippedInARow: scaler.skipped,
-        lossScale: scaler.scale,
-        gradNorm: scaler.gradNorm,
-        gradMax: scaler.gradMax,
-      };
-    });
+    return resultsOf(this.#pending.splice(0), await this.#ring.take());
   }
 
   /**
@@ -349,6 +342,26 @@ export class Trainer {
     new Float32Array(values.buffer)[2] = lr;
     writeTensor(this.#gpu, this.#tensors.step!, values);
   }
+}
+
+/** What steps reported, in the order of the plan of the update. */
+function resultsOf(
+  pending: readonly Pick<StepResult, "step" | "lr">[],
+  reports: readonly Float32Array[],
+): StepResult[] {
+  return reports.map((report, i) => {
+    const scaler = readScaler(report.subarray(2, 10));
+    return {
+      ...pending[i]!,
+      loss: report[0]!,
+      logitScale: report[1]!,
+      skipped: scaler.foundInf !== 0,
+      skippedInARow: scaler.skipped,
+      lossScale: scaler.scale,
+      gradNorm: scaler.gradNorm,
+      gradMax: scaler.gradMax,
+    };
+  });
 }
 
 /**

@@ -11,6 +11,7 @@ import { Progress } from "./progress.ts";
 import type { RunFolder } from "./run_folder.ts";
 import { smoothingOf, type TrainFlags } from "./train_flags.ts";
 
+const SCREEN_MS = 500; // that the screen may be behind
 const MAX_SKIPPED = 20; // in a row: the loss scale is then 2^-20 of where it was
 
 /** Thrown where going on is no use, nor is starting again from a checkpoint. */
@@ -35,6 +36,8 @@ export class StepLog {
   readonly #progress = new Progress("train");
   #batches: (readonly number[])[] = [];
   #since = performance.now();
+  /** How long a step takes; before it is known, long enough to look after the first. */
+  #stepMs = SCREEN_MS;
 
   constructor(options: StepLogOptions) {
     this.#options = options;
@@ -50,9 +53,10 @@ export class StepLog {
     this.#since = performance.now();
   }
 
-  /** True when the screen is behind by so much that waiting for the GPU is worth it. */
+  /** True when the screen is behind, or will be by the time the queued steps are done. */
   get isDue(): boolean {
-    return performance.now() - this.#since > 500;
+    const waited = performance.now() - this.#since;
+    return Math.max(waited, this.#batches.length * this.#stepMs) >= SCREEN_MS;
   }
 
   /**
@@ -61,13 +65,21 @@ export class StepLog {
    * @throws {Diverged} If a loss or gradient is not finite and no loss scale can mend it.
    */
   async flush(): Promise<void> {
-    const batches = this.#batches.splice(0);
-    if (batches.length === 0) return;
-    const { trainer, flags } = this.#options;
-    const results = await trainer.results();
+    await this.show(await this.#options.trainer.results());
+  }
+
+  /**
+   * Logs steps, the oldest of those that were queued.
+   *
+   * @throws {Diverged} If a loss or gradient is not finite and no loss scale can mend it.
+   */
+  async show(results: readonly StepResult[]): Promise<void> {
+    if (results.length === 0) return;
+    const batches = this.#batches.splice(0, results.length);
     const now = performance.now();
-    const rate = results.length * 2 * flags.batch_size / (now - this.#since) * 1000;
+    this.#stepMs = (now - this.#since) / results.length;
     this.#since = now;
+    const rate = 2 * this.#options.flags.batch_size / this.#stepMs * 1000;
     for (const [i, result] of results.entries()) {
       this.#log(result, rate);
       await this.#check(result, batches[i]!);

@@ -130,13 +130,13 @@ async function trainEpochs(run: Run, work: Work): Promise<void> {
     const order = batches.slice(0, state.batch + total - trainer.step);
     log.restart(); // after an evaluation
     for await (const batch of loader.batches(state.epoch, order, state.batch)) {
-      if (trainer.full) await log.flush();
       trainer.write(batch.pixels, smoothingOf(batch.weights, flags));
-      trainer.takeStep(flags.lr * scheduleFactor(trainer.step, schedule));
+      const lr = flags.lr * scheduleFactor(trainer.step, schedule);
+      const earlier = trainer.takeStep(lr, { fetch: trainer.full || log.isDue });
       log.queued(batch.pairs);
       state.batch++;
       state.step = trainer.step;
-      if (log.isDue) await log.flush();
+      await log.show(await earlier);
       if (signal.aborted) break;
       const due = flags.save_every === null
         ? saver.age > SAVE_MS

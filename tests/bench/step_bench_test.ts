@@ -1,7 +1,11 @@
 import assert from "node:assert/strict";
+import { sum } from "../../bench/measure.ts";
+import { benchPixels, type StepOptions, trainerOptions, writeBatch } from "../../bench/model.ts";
 import { Report } from "../../bench/report.ts";
-import { benchStep, groupTimes } from "../../bench/step_bench.ts";
+import { benchStep, groupTimes, timeEmbeddings, timeSteps } from "../../bench/step_bench.ts";
 import { modelConfig } from "../../model/config.ts";
+import { createEmbedder } from "../../model/embedder.ts";
+import { createTrainer } from "../../model/trainer.ts";
 import { gpuTest } from "../testing.ts";
 
 Deno.test("groupTimes() puts every label in one group", () => {
@@ -53,3 +57,46 @@ gpuTest("benchStep() measures steps and embeddings that agree", async (gpu) => {
   }
   assert(rows[0]!["AdamW ms"]! > 0 && rows[3]!["AdamW ms"] === 0);
 });
+
+gpuTest(
+  "timeSteps() and timeEmbeddings() take the time of work that follows on work",
+  async (gpu) => {
+    const config = modelConfig("vits16", { depth: 1 });
+    const options: StepOptions = {
+      ...{
+        config,
+        precision: "f32",
+        size: 32,
+        pairs: 1,
+        rank: 8,
+        dropout: 0,
+        checkpointing: false,
+      },
+    };
+    const { head } = trainerOptions(options).adapter;
+    const trainer = await createTrainer(gpu, trainerOptions(options));
+    const { network, trainables } = trainer;
+    const embedder = await createEmbedder(gpu, {
+      network,
+      trainables,
+      head,
+      pool: "avg",
+      images: 2,
+    });
+    writeBatch(trainer, options);
+    await trainer.profile(0); // compiles
+    const step = await timeSteps(trainer, options);
+    const stepKernels = sum(await trainer.profile(0));
+    const embedding = await timeEmbeddings(embedder, benchPixels(2, 32));
+    const embeddingKernels = sum(await embedder.profile());
+    // The fastest of a second of them against one: apart where the machine is busy, but not as if what
+    // is queued were done, or the time of eight were that of one.
+    for (const [{ wall }, ms] of [[step, stepKernels], [embedding, embeddingKernels]] as const) {
+      assert(wall > ms / 4 && wall < 4 * ms + 25, `${wall} ms, kernels ${ms}`);
+    }
+    assert(step.encode! > 0);
+    assert.deepEqual(await trainer.results(), [], "nothing is left behind");
+    embedder.destroy();
+    trainer.destroy();
+  },
+);

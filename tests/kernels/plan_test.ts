@@ -8,7 +8,14 @@ import {
   uploadTensor,
   viewTensor,
 } from "../../kernels/gpu.ts";
-import { type KernelRun, Plan, runOnce, runPlans, wgslOf } from "../../kernels/plan.ts";
+import {
+  encodePlans,
+  type KernelRun,
+  Plan,
+  runOnce,
+  runPlans,
+  wgslOf,
+} from "../../kernels/plan.ts";
 import { gpuTest } from "../testing.ts";
 import { madeBy } from "./made.ts";
 
@@ -206,16 +213,17 @@ gpuTest("Plan.copy() refuses parts that are not there, other types and parts of 
   return Promise.resolve();
 });
 
-gpuTest("runPlans() runs plans in order, then what comes after", async (gpu) => {
+gpuTest("encodePlans() encodes plans in order, then what comes after", async (gpu) => {
   const x = uploadTensor(gpu, Float32Array.of(1), [1]);
   const seen = createTensor(gpu, [1]);
   const [double, increment] = [new Plan(gpu), new Plan(gpu)];
   double.add(affine(x, 2, 0));
   increment.add(affine(x, 1, 1));
   await Promise.all([double.ready(), increment.ready()]);
-  runPlans(gpu, [double, increment, double], (encoder) => {
+  const commands = encodePlans(gpu, [double, increment, double], (encoder) => {
     encoder.copyBufferToBuffer(x.buffer, 0, seen.buffer, 0, 4);
   });
+  gpu.device.queue.submit([commands]);
   runPlans(gpu, [increment, double]);
   assert.deepEqual([...await readTensor(gpu, seen)], [6]); // (1 * 2 + 1) * 2
   assert.deepEqual([...await readTensor(gpu, x)], [14]);

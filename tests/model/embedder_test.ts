@@ -107,6 +107,33 @@ modelTest("Embedder embeds an image the same whatever is beside it", async (gpu)
   trainer.destroy();
 });
 
+modelTest("Embedder.embedEach() gives what embed() does, batch by batch", async (gpu) => {
+  const trainer = await tinyTrainer(gpu);
+  const embedder = await embedderOf(gpu, trainer);
+  const batches = [4, 2, 0, 4].map((count, seed) => tinyPixels(count, seed));
+  const expected: Float32Array[] = [];
+  for (const batch of batches) expected.push(await embedder.embed(batch));
+  /** As a loader does: every batch in the same memory. */
+  async function* inPlace(of = batches): AsyncGenerator<Uint8Array> {
+    const memory = new Uint8Array(IMAGES * IMAGE);
+    for (const batch of of) {
+      memory.set(batch);
+      yield await Promise.resolve(memory.subarray(0, batch.length));
+    }
+  }
+  assert.deepEqual(await Array.fromAsync(embedder.embedEach(inPlace())), expected);
+  assert.deepEqual(await Array.fromAsync(embedder.embedEach(inPlace([]))), []);
+  for await (const rows of embedder.embedEach(inPlace())) { // whoever stops can begin anew
+    assert.deepEqual(rows, expected[0]);
+    break;
+  }
+  assert.deepEqual(await Array.fromAsync(embedder.embedEach(inPlace())), expected);
+  const part = embedder.embedEach(inPlace([batches[0]!, batches[1]!.subarray(1)]));
+  await assert.rejects(Array.fromAsync(part), RangeError);
+  embedder.destroy();
+  trainer.destroy();
+});
+
 modelTest("Embedder.features() are the embeddings before they get unit length", async (gpu) => {
   const trainer = await tinyTrainer(gpu);
   const embedder = await embedderOf(gpu, trainer);

@@ -11,7 +11,12 @@ import { type Adapter, encodeAdapter } from "../../model/adapter.ts";
 import { modelConfig, type ViTConfig } from "../../model/config.ts";
 import { randomBackbone } from "../../model/hash_rule.ts";
 import { type AdapterOptions, initialAdapter, LORA_TARGETS } from "../../model/init.ts";
-import { createTrainer, type Trainer, type TrainerOptions } from "../../model/trainer.ts";
+import {
+  createTrainer,
+  type StepResult,
+  type Trainer,
+  type TrainerOptions,
+} from "../../model/trainer.ts";
 import { type Backbone, backboneOfTensors } from "../../model/weights.ts";
 import { GPU_OFF, uniform } from "../testing.ts";
 
@@ -81,10 +86,10 @@ export function tinyTrainer(gpu: Gpu, options: Partial<TrainerOptions> = {}): Pr
 /** Label smoothing of every pair of a step. */
 export const SMOOTHING: Float32Array<ArrayBuffer> = Float32Array.of(0.1, 0, 0.3);
 
-/** Trains on a batch of random images, another one each step. */
-export function tinyStep(trainer: Trainer, lr = 1e-3): void {
+/** Trains on a batch of random images, another one each step; may fetch the results before it. */
+export function tinyStep(trainer: Trainer, lr = 1e-3, fetch = false): Promise<StepResult[]> {
   trainer.write(tinyPixels(2 * PAIRS, trainer.step), SMOOTHING);
-  trainer.takeStep(lr);
+  return trainer.takeStep(lr, { fetch });
 }
 
 /** A short text that differs where a bit does: the differences of large arrays take minutes to print. */

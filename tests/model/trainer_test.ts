@@ -146,8 +146,7 @@ modelTest("Trainer's memory stays flat over 200 steps", async (gpu) => {
     const rss: number[] = [];
     const made = await madeBy(gpu, async () => {
       for (let step = 0; step < 200; step++) {
-        tinyStep(trainer);
-        if (trainer.full) await trainer.results();
+        await tinyStep(trainer, 1e-3, trainer.full);
         rss.push(Deno.memoryUsage().rss);
       }
     });
@@ -242,6 +241,18 @@ modelTest(
     });
   },
 );
+
+modelTest("Trainer.takeStep() fetches the results of the steps before it", async (gpu) => {
+  const expected = await withTrainer(gpu, DROPOUT, (trainer) => train(trainer, 6));
+  await withTrainer(gpu, DROPOUT, async (trainer) => {
+    const fetched = [];
+    for (const fetch of [false, true, true, false, false, true]) {
+      fetched.push(await tinyStep(trainer, 1e-3, fetch));
+    }
+    assert.deepEqual(fetched.map(({ length }) => length), [0, 1, 1, 0, 0, 3]);
+    assert.deepEqual([...fetched.flat(), ...await trainer.results()], expected);
+  });
+});
 
 modelTest("Trainer changes what its options and the learning rate say", async (gpu) => {
   const adapter = tinyAdapter();

@@ -75,7 +75,7 @@ function skippedSteps(count: number, loss = NaN): StepResult[] {
 Deno.test("StepLog adds up losses and writes a line a step", async () => {
   const { log, notes, metrics, state } = logOf([GOOD, { ...GOOD, step: 1, loss: 4 }], "f32");
   await log.flush();
-  await log.flush(); // nothing is left
+  await log.show([]); // changes nothing
   assert.deepEqual(state.losses, { sum: 6, count: 2 });
   assert.deepEqual(metrics.map(({ step, epoch, loss }) => [step, epoch, loss]), [
     [0, 3, 2],
@@ -96,6 +96,34 @@ Deno.test("StepLog counts images by the time of the steps alone", async () => {
     await log.flush();
     const images = 2 * 2 * 2; // 2 steps of 2 pairs
     assert.deepEqual(metrics.map((line) => line.images_per_s), [images / 2, images / 2]);
+  } finally {
+    performance.now = now;
+  }
+});
+
+Deno.test("StepLog is due when the queued steps will have taken half a second", async () => {
+  const { now } = performance;
+  let time = 0;
+  performance.now = () => time;
+  try {
+    const { log } = logOf([GOOD, { ...GOOD, step: 1 }], "f32"); // queues both
+    assert(log.isDue, "nothing is known of the first step but that somebody waits for it");
+    time += 400;
+    await log.show([GOOD, { ...GOOD, step: 1 }]); // 200 ms each
+    const due = [log.isDue];
+    for (let step = 2; step < 5; step++) {
+      log.queued([4, 5]);
+      due.push(log.isDue);
+    }
+    assert.deepEqual(due, [false, false, false, true]);
+    time += 600;
+    await log.show([{ ...GOOD, step: 2 }]); // of three
+    assert(log.isDue, "two steps of 600 ms are queued");
+    await log.show([{ ...GOOD, step: 3 }, { ...GOOD, step: 4 }]); // 0 ms
+    time += 499;
+    assert(!log.isDue);
+    time += 1;
+    assert(log.isDue, "nothing was shown for half a second");
   } finally {
     performance.now = now;
   }
