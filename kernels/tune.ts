@@ -4,8 +4,8 @@
  *
  * @module
  */
-import { destroyTensor, type Gpu, type Tensor } from "./gpu.ts";
-import { Plan } from "./plan.ts";
+import { destroyTensor, type Gpu, settleGpu, type Tensor } from "./gpu.ts";
+import { Plan, runPlans } from "./plan.ts";
 
 /**
  * Not at all; kernels that matter, on GPUs; all kernels. Layouts on CPU adapters were measured
@@ -52,6 +52,10 @@ interface OpenTuning extends Tuning {
 const QUICK_FLOPS = 1e9;
 /** Timed runs of a layout, after the first. */
 const RUNS = { off: 0, quick: 2, full: 7 };
+// A GPU lowers its clock while it waits, some to a sixth within a second, and takes as long to raise
+// it. Milliseconds of work:
+const WAKE_MS = 1000; // before the first trial
+const BUSY_MS = 20; // before each, right before it
 
 const tunings = new WeakMap<Gpu, OpenTuning>();
 
@@ -89,8 +93,10 @@ export async function tune(gpu: Gpu): Promise<number> {
   const tuning = tunings.get(gpu);
   if (!tuning) return 0;
   const { level, answers, questions } = tuning;
+  let wakeMs = WAKE_MS;
   for (const [key, { kernel, again }] of questions) {
-    answers.set(key, await fastest(gpu, kernel, RUNS[level]));
+    answers.set(key, await fastest(gpu, kernel, { runs: RUNS[level], wakeMs }));
+    wakeMs = BUSY_MS;
     for (const { record } of again) record();
     for (const { plan } of again) await plan.ready();
   }
@@ -99,7 +105,11 @@ export async function tune(gpu: Gpu): Promise<number> {
   return count;
 }
 
-async function fastest(gpu: Gpu, kernel: TunedKernel<string>, runs: number): Promise<string> {
+async function fastest(
+  gpu: Gpu,
+  kernel: TunedKernel<string>,
+  { runs, wakeMs }: { runs: number; wakeMs: number },
+): Promise<string> {
   const plans: Plan[] = [];
   const scratch: Tensor[] = [];
   const best = kernel.layouts.map(() => Infinity);
@@ -108,12 +118,17 @@ async function fastest(gpu: Gpu, kernel: TunedKernel<string>, runs: number): Pro
       const plan = new Plan(gpu);
       scratch.push(...kernel.rehearse(plan, layout));
       await plan.ready();
-      await timeOf(plan); // compiles and warms
+      await plan.profile(); // compiles
       plans.push(plan);
     }
+    const repeats = gpu.isCpu ? 0 : await wake(gpu, plans[0]!, wakeMs);
     // In turns, so that a slow spell of the machine meets all of them.
     for (let run = 0; run < runs; run++) {
-      for (const [i, plan] of plans.entries()) best[i] = Math.min(best[i]!, await timeOf(plan));
+      for (const [i, plan] of plans.entries()) {
+        for (let repeat = 0; repeat < repeats; repeat++) runPlans(gpu, [plan]);
+        const ms = (await plan.profile()).reduce((sum, { ms }) => sum + ms, 0);
+        best[i] = Math.min(best[i]!, ms);
+      }
     }
   } finally {
     for (const tensor of scratch) destroyTensor(gpu, tensor);
@@ -121,6 +136,15 @@ async function fastest(gpu: Gpu, kernel: TunedKernel<string>, runs: number): Pro
   return kernel.layouts[best.indexOf(Math.min(...best))]!;
 }
 
-async function timeOf(plan: Plan): Promise<number> {
-  return (await plan.profile()).reduce((sum, { ms }) => sum + ms, 0);
+/** Runs a plan for so long; how many runs take {@linkcode BUSY_MS} by then. */
+async function wake(gpu: Gpu, plan: Plan, ms: number): Promise<number> {
+  const end = performance.now() + ms;
+  for (let repeats = 1;;) {
+    const start = performance.now();
+    for (let repeat = 0; repeat < repeats; repeat++) runPlans(gpu, [plan]);
+    await settleGpu(gpu);
+    const now = performance.now();
+    if (now - start < BUSY_MS) repeats *= 2;
+    else if (now >= end) return repeats;
+  }
 }

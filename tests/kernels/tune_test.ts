@@ -109,6 +109,37 @@ gpuTest(
   },
 );
 
+gpuTest("a trial on a GPU comes right behind other work, which keeps its clock up", async (gpu) => {
+  const events: string[] = [];
+  const spy = (object: object, name: string, event: string) => {
+    const methods = object as Record<string, (...args: unknown[]) => unknown>;
+    const method = methods[name]!.bind(object);
+    methods[name] = (...args) => (events.push(event), method(...args));
+  };
+  spy(gpu.device, "createQuerySet", "trial");
+  spy(gpu.device.queue, "submit", "submit");
+  spy(gpu.device.queue, "onSubmittedWorkDone", "wait");
+  const queued = async (isCpu: boolean) => {
+    const device: Gpu = { ...gpu, isCpu };
+    startTuning(device, { level: "full", answers: new Map() });
+    const plan = new Plan(device);
+    recordTuned(plan, kernelOf(device, plan).kernel);
+    events.length = 0;
+    const start = performance.now();
+    await tune(device);
+    const ms = performance.now() - start;
+    // Two trials compile; then, between one trial and the next, its own submit and what else?
+    return { ms, between: events.join(" ").split("trial").slice(3, -1).map((s) => s.trim()) };
+  };
+  const onGpu = await queued(false);
+  assert(onGpu.ms > 1000, `the clock has ${onGpu.ms} ms to rise`);
+  assert(onGpu.between.length > 10);
+  for (const text of onGpu.between) assert.match(text, /^submit( submit)+$/);
+  const onCpu = await queued(true);
+  assert.deepEqual([...new Set(onCpu.between)], ["submit"]);
+  assert(!events.includes("wait"), "a CPU has nothing to wake");
+});
+
 gpuTest("tuning a GEMM that adds to its result leaves that as it was", async (gpu) => {
   const [m, n, k] = [64, 64, 64];
   const [a, b] = [
