@@ -16,7 +16,7 @@ import {
   sizeOf,
   type Tensor,
 } from "./gpu.ts";
-import { copyToTexels, textureFor } from "./texels.ts";
+import { copyToTexels, requireTexels, textureFor } from "./texels.ts";
 
 /** What one dispatch binds and runs. */
 export interface KernelRun {
@@ -76,9 +76,9 @@ type Copy = (encoder: GPUCommandEncoder) => void;
 interface Dispatch {
   label: string;
   /** What is copied for it, before it. */
-  copies: readonly Copy[];
+  copies: Copy[];
   pipeline: GPUComputePipeline;
-  bindGroup: GPUBindGroup;
+  bindGroup: GPUBindGroup | null;
   groups: readonly [number, number, number];
   flops: number;
   bytes: number;
@@ -112,9 +112,16 @@ function copiesOf(command: Command): readonly Copy[] {
   return isCopy(command) ? [command] : command.copies;
 }
 
+/** A kernel that is not bound to its tensors yet: textures are made when all that want one are known. */
+interface Unbound {
+  run: KernelRun;
+  dispatch: Dispatch;
+}
+
 /** Kernels over fixed tensors, in order. */
 export class Plan {
   readonly #gpu: Gpu;
+  #unbound: Unbound[] = [];
   readonly #parts: Command[][] = [[]];
   #open = this.#parts[0]!;
   readonly #checks: { label: string; error: Promise<GPUError | null> }[] = [];
@@ -136,28 +143,41 @@ export class Plan {
    */
   add(run: KernelRun): void {
     const { label, tensors, asTexels = [], groups } = run;
-    const { device } = this.#gpu;
-    const most = device.limits.maxComputeWorkgroupsPerDimension;
+    const most = this.#gpu.device.limits.maxComputeWorkgroupsPerDimension;
     if (!groups.every((n) => n >= 1 && n <= most)) {
       throw new RangeError(
         `Cannot run kernel "${label}" on (${groups}) workgroups: each must be 1 to ${most}`,
       );
     }
+    for (const binding of asTexels) requireTexels(label, tensors[binding]!);
+    this.#checked(label, () => {
+      const pipeline = this.#pipeline(run);
+      const { flops = 0, bytes = this.#bytesOf(tensors) } = run;
+      const dispatch = { label, copies: [], pipeline, bindGroup: null, groups, flops, bytes };
+      this.#open.push(dispatch);
+      this.#unbound.push({ run, dispatch });
+    });
+  }
+
+  /** Has {@linkcode ready} throw what the device refuses meanwhile. */
+  #checked(label: string, use: () => void): void {
+    const { device } = this.#gpu;
     device.pushErrorScope("validation");
     try {
-      const pipeline = this.#pipeline(run);
-      const textures = new Map(
-        asTexels.map((binding, slot) => [binding, textureFor(this.#gpu, tensors[binding]!, slot)]),
-      );
-      const bindGroup = this.#bindGroup(pipeline, tensors, textures);
-      const copies = asTexels.map((binding): Copy => (encoder) =>
-        copyToTexels(encoder, tensors[binding]!, textures.get(binding)!)
-      );
-      const { flops = 0, bytes = this.#bytesOf(tensors) } = run;
-      this.#open.push({ label, copies, pipeline, bindGroup, groups, flops, bytes });
+      use();
     } finally { // a scope left open would swallow every later error
       this.#checks.push({ label, error: device.popErrorScope() });
     }
+  }
+
+  #bind({ run: { tensors, asTexels = [] }, dispatch }: Unbound): void {
+    const textures = new Map(
+      asTexels.map((binding, slot) => [binding, textureFor(this.#gpu, tensors[binding]!, slot)]),
+    );
+    dispatch.copies = asTexels.map((binding) => (encoder) =>
+      copyToTexels(encoder, tensors[binding]!, textures.get(binding)!)
+    );
+    dispatch.bindGroup = this.#bindGroup(dispatch.pipeline, tensors, textures);
   }
 
   #bindGroup(
@@ -257,21 +277,39 @@ export class Plan {
   }
 
   /**
-   * Waits until every kernel is known to be good.
+   * Makes what is left to be made, and waits until every kernel is known to be good.
    *
    * @throws {SyntaxError} If a kernel does not compile or a binding does not fit.
    */
   async ready(): Promise<void> {
+    const unbound = this.#unbound.splice(0);
+    const wanted = unbound.flatMap(({ run: { tensors, asTexels = [] } }) =>
+      asTexels.map((binding, slot) => ({ tensor: tensors[binding]!, slot }))
+    );
+    wanted.sort((a, b) => sizeOf(b.tensor.shape) - sizeOf(a.tensor.shape));
+    for (const { tensor, slot } of wanted) textureFor(this.#gpu, tensor, slot);
+    for (const each of unbound) this.#checked(each.dispatch.label, () => this.#bind(each));
     for (const { label, error } of this.#checks.splice(0)) {
       const found = await error;
       if (found) throw new SyntaxError(`Cannot compile kernel "${label}": ${found.message}`);
     }
   }
 
-  /** Encodes all kernels and copies. */
+  /** All kernels and copies, in order. */
+  #commands(): Command[] {
+    const [first] = this.#unbound;
+    if (first) throw new Error(`Cannot run kernel "${first.run.label}": its plan is not ready`);
+    return this.#parts.flat();
+  }
+
+  /**
+   * Encodes all kernels and copies.
+   *
+   * @throws {Error} If the plan is not ready.
+   */
   encode(encoder: GPUCommandEncoder): void {
     let pass: GPUComputePassEncoder | null = null;
-    for (const command of this.#parts.flat()) {
+    for (const command of this.#commands()) {
       const copies = copiesOf(command);
       if (copies.length > 0) {
         pass?.end();
@@ -292,7 +330,7 @@ export class Plan {
   async profile(): Promise<ProfileRow[]> {
     const { device, hasTimestamps } = this.#gpu;
     if (!hasTimestamps) throw new Error("Cannot profile: the adapter has no timestamp-query");
-    const commands = this.#parts.flat();
+    const commands = this.#commands();
     const times = new Float64Array(commands.length);
     const slots = 1024; // commands a query set; WebGPU allows 4096 timestamps
     for (let start = 0; start < times.length; start += slots) {

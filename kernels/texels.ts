@@ -21,6 +21,17 @@ export function fitsTexels({ shape, dtype }: Pick<Tensor, "shape" | "dtype">): b
   return (dtype === "f32" || dtype === "f16") && isWhole && size <= 4 * WIDTH * HEIGHT;
 }
 
+/** @throws {TypeError} If the tensor does not fit. */
+export function requireTexels(label: string, tensor: Tensor): void {
+  const { shape, dtype } = tensor;
+  if (!fitsTexels(tensor)) {
+    throw new TypeError(
+      `Cannot read (${shape}) ${dtype} as a texture in kernel "${label}": it must be f32 or f16 and ` +
+        `have a multiple of 4 elements, ${4 * WIDTH * HEIGHT} at most`,
+    );
+  }
+}
+
 /** WGSL that declares such a tensor, and `NAME_at(i)`: its elements 4i .. 4i + 3 as f32. */
 export function texelSource(name: string, binding: number): string {
   return `@group(0) @binding(${binding}) var ${name}: texture_2d<f32>;
@@ -29,25 +40,25 @@ fn ${name}_at(i: u32) -> vec4f {
 }`;
 }
 
+/** Bytes of the texture that a tensor wants: rows are a power of 2, up to {@linkcode HEIGHT}. */
+export function texelBytes({ shape, dtype }: Pick<Tensor, "shape" | "dtype">): number {
+  return byteSize({ shape: [rowsOf(shape), WIDTH, 4], dtype });
+}
+
+function rowsOf(shape: readonly number[]): number {
+  return 2 ** Math.ceil(Math.log2(Math.ceil(sizeOf(shape) / 4 / WIDTH)));
+}
+
 /**
- * The texture that a kernel's `slot`th such tensor passes through, for all kernels the same. Sizes
- * are powers of 2, up to {@linkcode HEIGHT} rows; each is made when it is first wanted and lives as
- * long as the device.
- *
- * @throws {TypeError} If the tensor does not fit.
+ * The texture that a kernel's `slot`th such tensor passes through, for all kernels the same. Where it
+ * is too small for a tensor a larger one takes its place for kernels to come; both live as long as
+ * the device. So ask for the largest first.
  */
-export function textureFor(gpu: Gpu, tensor: Tensor, slot: number): GPUTexture {
-  const { shape, dtype } = tensor;
-  if (!fitsTexels(tensor)) {
-    throw new TypeError(
-      `Cannot read (${shape}) ${dtype} as a texture: it must be f32 or f16 and have a multiple of ` +
-        `4 elements, ${4 * WIDTH * HEIGHT} at most`,
-    );
-  }
-  const rows = 2 ** Math.ceil(Math.log2(Math.ceil(sizeOf(shape) / 4 / WIDTH)));
-  const key = `${slot} ${dtype} ${rows}`;
+export function textureFor(gpu: Gpu, { shape, dtype }: Tensor, slot: number): GPUTexture {
+  const key = `${slot} ${dtype}`;
+  const rows = rowsOf(shape);
   let texture = gpu.textures.get(key);
-  if (texture === undefined) {
+  if (texture === undefined || texture.height < rows) {
     texture = gpu.device.createTexture({
       label: `texels ${key}`,
       size: [WIDTH, rows],
@@ -55,7 +66,7 @@ export function textureFor(gpu: Gpu, tensor: Tensor, slot: number): GPUTexture {
       usage: GPUTextureUsage.TEXTURE_BINDING | GPUTextureUsage.COPY_DST,
     });
     gpu.textures.set(key, texture);
-    gpu.memory.textures += byteSize({ shape: [rows, WIDTH, 4], dtype });
+    gpu.memory.textures += texelBytes({ shape, dtype });
   }
   return texture;
 }

@@ -12,6 +12,7 @@ import { type Gpu, sizeOf } from "../kernels/gpu.ts";
 import type { Adapter } from "./adapter.ts";
 import { parameterShapes } from "./config.ts";
 import { largestPiece } from "./network.ts";
+import { texelMemory } from "./texel_memory.ts";
 import { padTo4 } from "./trainables.ts";
 import type { TrainerOptions } from "./trainer.ts";
 
@@ -46,12 +47,14 @@ export interface TrainingMemory {
   batch: number;
   /** The embedder for evaluations. */
   evaluation: number;
+  /** Through which a CPU adapter reads tensors, see `texels.ts`; none on a GPU. */
+  textures: number;
   /** All of them. */
   total: number;
 }
 
 /**
- * Bytes of tensors that a `Trainer` and an `Embedder` allocate.
+ * Bytes of what a `Trainer` and an `Embedder` allocate.
  *
  * @param gpu Decides between variants of kernels; nothing is allocated.
  */
@@ -73,6 +76,7 @@ export function trainingMemory(gpu: Gpu, options: MemoryOptions): TrainingMemory
     scratch: training.scratch,
     batch: imageMemory(options, images) + 4 * images * config.embedDim + loss,
     evaluation: evaluation.activations + evaluation.scratch + imageMemory(options, evalImages),
+    textures: textureMemory(gpu, options, { microBatch, evalImages }),
   };
   return { ...parts, total: Object.values(parts).reduce((sum, bytes) => sum + bytes, 0) };
 }
@@ -117,11 +121,7 @@ function pieceMemory(
   const isTraining = checkpointing !== null;
   const rows = images * tokensOf(options);
   const e = elementBytes(precision);
-  const ranks = new Map<string, number>(); // the widest by layer
-  for (const { name, rank } of adapter.modules) {
-    const layer = name.replace(/^blocks\.\d+\./, "");
-    ranks.set(layer, Math.max(padTo4(rank), ranks.get(layer) ?? 0));
-  }
+  const ranks = ranksByLayer(adapter);
   const widest = Math.max(4, ...ranks.values());
   const h = adapter.dropout === 0 ? 0 : [...ranks.values()].reduce((sum, rank) => sum + rank, 0);
 
@@ -136,6 +136,43 @@ function pieceMemory(
     scratch: rows * (shared + (isTraining ? backward : 0)) +
       (isTraining ? 4 * workspaceSize(gpu) : 0),
   };
+}
+
+/** The largest rank of each layer, as it is padded. */
+function ranksByLayer({ modules }: Adapter): Map<string, number> {
+  const ranks = new Map<string, number>();
+  for (const { name, rank } of modules) {
+    const layer = name.replace(/^blocks\.\d+\./, "");
+    ranks.set(layer, Math.max(padTo4(rank), ranks.get(layer) ?? 0));
+  }
+  return ranks;
+}
+
+function textureMemory(
+  gpu: Gpu,
+  options: MemoryOptions,
+  { microBatch, evalImages }: { microBatch: number; evalImages: number },
+): number {
+  const { backbone: { config }, adapter, precision, height, width } = options;
+  const ranks = ranksByLayer(adapter);
+  const layers = parameterShapes(config).entries().flatMap(([name, shape]) => {
+    const [, layer] = /^blocks\.0\.(.*)\.weight$/.exec(name) ?? [];
+    if (layer === undefined || shape.length !== 2) return [];
+    return [{ out: shape[0]!, in: shape[1]!, rank: ranks.get(layer) ?? 0 }];
+  }).toArray();
+  const grid = height * width / config.patch ** 2;
+  const works = [
+    { images: microBatch, isTraining: true },
+    { images: evalImages, isTraining: false },
+  ];
+  return texelMemory(
+    gpu,
+    works.filter(({ images }) => images > 0).map(({ images, isTraining }) => ({
+      ...{ precision, layers, isTraining, isMerged: adapter.dropout === 0, grid },
+      ...{ rows: images * tokensOf(options), patches: images * grid },
+      ...{ embedDim: config.embedDim, headDim: config.headDim, patchSize: 3 * config.patch ** 2 },
+    })),
+  );
 }
 
 /** Pixels, pooled tokens and the head's rows. */

@@ -133,6 +133,20 @@ gpuTest("Plan.ready() may be called long after a bad kernel was recorded", async
   await assert.rejects(plan.ready(), SyntaxError);
 });
 
+gpuTest("a plan runs when it is ready, not before", async (gpu) => {
+  const x = uploadTensor(gpu, Float32Array.of(1), [1]);
+  const plan = new Plan(gpu);
+  plan.add(affine(x, 2, 0));
+  await plan.ready();
+  plan.add(affine(x, 1, 1));
+  const refusal = new Error('Cannot run kernel "affine": its plan is not ready');
+  assert.throws(() => runPlans(gpu, [plan]), refusal);
+  if (gpu.hasTimestamps) await assert.rejects(plan.profile(), refusal);
+  await plan.ready();
+  runPlans(gpu, [plan]);
+  assert.deepEqual([...await readTensor(gpu, x)], [3]);
+});
+
 gpuTest("Plan.add() refuses a grid that WebGPU does not allow", (gpu) => {
   const plan = new Plan(gpu);
   const x = createTensor(gpu, [4]);

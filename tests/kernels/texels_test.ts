@@ -104,17 +104,20 @@ gpuTest("tensors written by a kernel of the same plan are read as they then are"
   assert.deepEqual(await readTensor(gpu, z!), uniform(4, 0));
 });
 
-gpuTest("a replay makes no texture, and each is counted once", async (gpu) => {
-  const [x, y] = [createTensor(gpu, [2 * ROW + 4]), createTensor(gpu, [2 * ROW + 4])];
-  const plan = new Plan(gpu);
-  const made = await madeBy(gpu, () => {
-    plan.add(copyRun(x, y));
-    plan.add(copyRun(x, y));
-  });
-  assert.equal(made.filter((kind) => kind === "Texture").length, 1);
+gpuTest("kernels share one texture, as large as the largest wants it", async (gpu) => {
+  const planOf = async (...sizes: number[]) => {
+    const plan = new Plan(gpu);
+    for (const size of sizes) plan.add(copyRun(createTensor(gpu, [size]), createTensor(gpu, [4])));
+    const made = await madeBy(gpu, () => plan.ready());
+    return { plan, textures: made.filter((kind) => kind === "Texture").length };
+  };
+  const { plan, textures } = await planOf(4, 2 * ROW + 4, ROW);
+  assert.equal(textures, 1);
   assert.equal(gpu.memory.textures, 4 * 4 * ROW, "three rows begun are four");
-  await plan.ready();
   assert.deepEqual(await madeBy(gpu, () => runPlans(gpu, [plan])), []);
+  assert.equal((await planOf(4 * ROW, 4)).textures, 0, "it serves other plans");
+  assert.equal((await planOf(4 * ROW + 4, 4)).textures, 1, "up to its size");
+  assert.equal(gpu.memory.textures, (4 + 8) * 4 * ROW, "those before keep theirs");
 });
 
 gpuTest("the profile counts the copies as time of the kernel", async (gpu) => {
@@ -140,8 +143,8 @@ gpuTest("Plan.add() refuses a texture of what does not fit", (gpu) => {
   assert.throws(
     () => plan.add({ ...copyRun(x, y), asTexels: [1] }),
     new TypeError(
-      "Cannot read (4) u32 as a texture: it must be f32 or f16 and have a multiple of 4 elements, " +
-        "16777216 at most",
+      'Cannot read (4) u32 as a texture in kernel "copy": it must be f32 or f16 and have a multiple ' +
+        "of 4 elements, 16777216 at most",
     ),
   );
   return Promise.resolve();

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { hasEightLanes } from "../../kernels/gpu.ts";
 import { createEmbedder } from "../../model/embedder.ts";
 import { trainingMemory } from "../../model/memory.ts";
 import type { TrainerOptions } from "../../model/trainer.ts";
@@ -12,6 +13,7 @@ import {
   tinyTrainer,
   WIDTH,
 } from "./tiny.ts";
+import { gpuTest } from "../testing.ts";
 
 const gated = tinyBackbone(tinyConfig(2, "vits16plus"));
 const plain = tinyBackbone(tinyConfig(2));
@@ -42,7 +44,7 @@ for (const [name, changes] of cases) {
         const embedder = evalImages > 0 &&
           await createEmbedder(gpu, { network, trainables, head, pool: "avg", images: evalImages });
         const allocated = gpu.memory.current - before;
-        const { total } = trainingMemory(gpu, {
+        const { total, textures } = trainingMemory(gpu, {
           precision: "f32",
           height: HEIGHT,
           width: WIDTH,
@@ -55,9 +57,36 @@ for (const [name, changes] of cases) {
         if (embedder) embedder.destroy();
         trainer.destroy();
         // What is left out are the tokens of the backbone, sums and settings, and what alignment adds.
-        const error = Math.abs(total - allocated);
-        assert(error <= 2 ** 14, `${total} bytes foreseen, ${allocated} allocated`);
+        const tensors = total - textures;
+        assert(
+          Math.abs(tensors - allocated) <= 2 ** 14,
+          `${tensors} bytes foreseen, ${allocated} allocated`,
+        );
       },
     );
   }
+}
+
+// Large enough for products to read textures. In the last, the embedder needs larger ones.
+const textured: [name: string, options: Partial<TrainerOptions>, rank: number][] = [
+  ["in f32", {}, 64],
+  ["in f16 with dropout", { precision: "f16" }, 64],
+  ["of a small rank, in micro-batches", { microBatch: 2 }, 4],
+];
+
+for (const [name, changes, rank] of textured) {
+  gpuTest(`trainingMemory() foresees the textures of a CPU adapter, ${name}`, async (gpu) => {
+    if (!hasEightLanes(gpu)) return console.log(`${gpu.name} reads no textures`);
+    if (changes.precision === "f16" && !gpu.hasF16) return console.log(`${gpu.name} has no f16`);
+    const dropout = changes.precision === "f16" ? 0.1 : 0;
+    const adapter = tinyAdapter(plain.config, { rank, dropout, head: null });
+    const options = { backbone: plain, adapter, height: 224, width: 224, batchSize: 3, ...changes };
+    const trainer = await tinyTrainer(gpu, options);
+    const { network, trainables } = trainer;
+    const pool = { pool: "avg", head: null, images: 8 } as const;
+    await createEmbedder(gpu, { network, trainables, ...pool });
+    const { textures } = trainingMemory(gpu, { precision: "f32", ...options, evalImages: 8 });
+    assert(textures > 8 * 2 ** 20);
+    assert.equal(gpu.memory.textures, textures);
+  });
 }
