@@ -7,7 +7,7 @@ import { loadPictures } from "./data/loader.ts";
 import { closeGpu, type Gpu, type Host, openGpu } from "./kernels/gpu.ts";
 import type { PoolMode } from "./kernels/pool.ts";
 import { startTuning, type Tuning } from "./kernels/tune.ts";
-import { type Adapter, checkAdapter, readAdapter } from "./model/adapter.ts";
+import { type Adapter, checkAdapter, DEFAULT_INPUT, readAdapter } from "./model/adapter.ts";
 import { modelConfig } from "./model/config.ts";
 import { createEmbedder, type Embedder } from "./model/embedder.ts";
 import { backbonePath } from "./model/hub.ts";
@@ -23,9 +23,9 @@ export interface LoadOptions {
   weights?: Backbone | string;
   /** Name of the backbone in that file, see `modelConfig`; by default the one the adapter names. */
   model?: string;
-  /** Side of the model's input, px: a multiple of 16. Default 384; use that of the training. */
+  /** Side of the model's input, px: a multiple of 16. Default that of the training, else 384. */
   imgSize?: number;
-  /** Mean of the patch tokens (default), or the class token; use that of the training. */
+  /** Mean of the patch tokens, or the class token. Default that of the training, else the mean. */
   pool?: PoolMode;
   /** Storage of weights and activations; by default f16 where a GPU has it. */
   precision?: Precision;
@@ -49,6 +49,8 @@ export interface PictureEmbedder extends Disposable {
   readonly embedder: Embedder;
   /** Length of an embedding. */
   readonly dim: number;
+  /** Side of the model's input, px. */
+  readonly imgSize: number;
   /**
    * Embeds picture files.
    *
@@ -68,6 +70,7 @@ const NO_ADAPTER: Adapter = {
   dropout: 0,
   rslora: false,
   baseModel: null,
+  input: null,
 };
 
 /**
@@ -81,10 +84,12 @@ const NO_ADAPTER: Adapter = {
  * @throws {Error} If there is no GPU, or too little memory on it, or a file is missing.
  */
 export async function loadEmbedder(options: LoadOptions): Promise<PictureEmbedder> {
-  const { imgSize = 384, pool = "avg", numWorkers = 0 } = options;
+  const { numWorkers = 0 } = options;
   const adapter = typeof options.adapter === "string"
     ? await readAdapter(options.adapter)
     : options.adapter ?? NO_ADAPTER;
+  const usual = adapter.input ?? DEFAULT_INPUT;
+  const { imgSize = usual.imgSize, pool = usual.pool } = options;
   const backbone = await readBackbone(options, adapter);
   checkAdapter(adapter, backbone.config);
   const gpu = await openGpu(options.host === undefined ? {} : { host: options.host });
@@ -109,6 +114,7 @@ export async function loadEmbedder(options: LoadOptions): Promise<PictureEmbedde
       gpu,
       embedder,
       dim: embedder.dim,
+      imgSize,
       embedPictures: (paths) => embedPictures(embedder, paths, { imgSize, numWorkers }),
       close,
       [Symbol.dispose]: close,
@@ -162,6 +168,7 @@ async function readBackbone({ weights, model }: LoadOptions, adapter: Adapter): 
   if (name === null) {
     throw new TypeError("Cannot load an embedder: neither `model` nor the adapter names a model");
   }
-  const config = modelConfig(name);
-  return await loadBackbone(await backbonePath(config, weights ?? null), config);
+  const path = await backbonePath(modelConfig(name), weights ?? null);
+  const depth = adapter.input?.depth;
+  return await loadBackbone(path, modelConfig(name, depth === undefined ? {} : { depth }));
 }

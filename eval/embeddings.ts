@@ -182,7 +182,7 @@ export function takeRows(values: Float32Array, dim: number, rows: readonly numbe
 
 function matchRows(names: readonly string[], pictures: readonly Picture[], path: string): number[] {
   const parts = names.map(componentsOf);
-  const byFile = Map.groupBy(names.keys(), (row) => parts[row]!.at(-1));
+  const candidates = rowsByEnd(parts);
   const owners = new Map<number, Picture>();
   const problems: string[] = [];
   const rows = pictures.map((picture) => {
@@ -190,7 +190,7 @@ function matchRows(names: readonly string[], pictures: readonly Picture[], path:
     const least = componentsOf(`${picture.folder}/${picture.name}`).length;
     let best: number[] = [];
     let longest = 0;
-    for (const row of byFile.get(full.at(-1)) ?? []) {
+    for (const row of candidates(full, least)) {
       const shared = sharedEnd(parts[row]!, full);
       if (shared < Math.min(least, parts[row]!.length) || shared < longest) continue;
       best = shared > longest ? [row] : [...best, row];
@@ -210,6 +210,30 @@ function matchRows(names: readonly string[], pictures: readonly Picture[], path:
     `Cannot find the embeddings of ${problems.length} of ${pictures.length} pictures in ${path}, ` +
       `which has ${names.length} such as "${names[0] ?? ""}": first, ${problems[0]}`,
   );
+}
+
+/**
+ * Finds the rows that may fit a path, whose last components must be `least` of theirs or all of
+ * theirs: few, though thousands of pictures may have one file name.
+ */
+function rowsByEnd(
+  parts: readonly string[][],
+): (full: readonly string[], least: number) => Iterable<number> {
+  const whole = Map.groupBy(parts.keys(), (row) => parts[row]!.join("/"));
+  const byEnd = new Map<number, Map<string, number[]>>(); // by how many components the end has
+  const longer = (least: number) => {
+    const rows = byEnd.get(least) ?? Map.groupBy(
+      parts.keys().filter((row) => parts[row]!.length >= least),
+      (row) => parts[row]!.slice(-least).join("/"),
+    );
+    byEnd.set(least, rows);
+    return rows;
+  };
+  return function* (full, least) {
+    const end = (length: number) => full.slice(-length).join("/");
+    yield* longer(least).get(end(least)) ?? [];
+    for (let length = 1; length < least; length++) yield* whole.get(end(length)) ?? [];
+  };
 }
 
 function componentsOf(path: string): string[] {

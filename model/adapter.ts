@@ -7,7 +7,9 @@
  * @module
  */
 import { join } from "node:path";
-import { parameterShapes, type ViTConfig } from "./config.ts";
+import { z } from "zod";
+import type { PoolMode } from "../kernels/pool.ts";
+import { knownModel, parameterShapes, type ViTConfig } from "./config.ts";
 import { wholeFolder, writeFolderAtomic } from "./files.ts";
 import { show } from "../data/json.ts";
 import {
@@ -56,6 +58,16 @@ export interface Head {
   bias2: Float32Array<ArrayBuffer>;
 }
 
+/** How images entered the model while it was trained. */
+export interface AdapterInput {
+  /** Side of an image, px. */
+  imgSize: number;
+  /** What became of its tokens. */
+  pool: PoolMode;
+  /** Blocks of the backbone that ran. */
+  depth: number;
+}
+
 /** All that is trained. */
 export interface Adapter {
   /** At least one. */
@@ -70,13 +82,25 @@ export interface Adapter {
   rslora: boolean;
   /** Name for `modelConfig`, null if unknown. */
   baseModel: string | null;
+  /** Null if unknown: PEFT has no place for it either. */
+  input: AdapterInput | null;
 }
+
+/** How images enter the model by default. */
+export const DEFAULT_INPUT = { imgSize: 384, pool: "avg" } as const;
 
 const CONFIG_FILE = "adapter_config.json";
 const TENSORS_FILE = "adapter_model.safetensors";
 
-/** Key in the metadata of the tensors, where PEFT does not look. */
+/** Keys in the metadata of the tensors, where PEFT does not look. */
 const LOGIT_SCALE = "logit_scale";
+const INPUT = "input";
+
+const INPUT_SCHEMA = z.object({
+  imgSize: z.int().positive().multipleOf(16),
+  pool: z.enum(["avg", "token"]),
+  depth: z.int().positive(),
+});
 
 /** The factor s of an update: alpha / r, or alpha / sqrt(r) with rsLoRA (arXiv:2312.03732). */
 export function loraScaling(rank: number, alpha: number, rslora: boolean): number {
@@ -89,7 +113,7 @@ export function loraScaling(rank: number, alpha: number, rslora: boolean): numbe
  * @throws {RangeError} If there is no module.
  */
 export function encodeAdapter(adapter: Adapter): Map<string, Uint8Array | string> {
-  const { modules, head, logitScale } = adapter;
+  const { modules, head, logitScale, input } = adapter;
   const [first] = modules;
   if (!first) {
     throw new RangeError("Cannot store an adapter: it has 0 modules, expected at least 1");
@@ -115,7 +139,11 @@ export function encodeAdapter(adapter: Adapter): Map<string, Uint8Array | string
     if (alpha !== first.alpha) config.alpha_pattern[name] = alpha;
   }
   for (const [name, { shape, data }] of head ? headTensors(head) : []) put(name, shape, data);
-  const metadata = { format: "pt", ...(logitScale !== null && { [LOGIT_SCALE]: `${logitScale}` }) };
+  const metadata = {
+    format: "pt",
+    ...(logitScale !== null && { [LOGIT_SCALE]: `${logitScale}` }),
+    ...(input !== null && { [INPUT]: JSON.stringify(input) }),
+  };
   return new Map<string, Uint8Array | string>([
     [CONFIG_FILE, peftConfigText(config)],
     [TENSORS_FILE, encodeSafetensors(tensors, metadata)],
@@ -189,15 +217,23 @@ export async function readAdapter(folder: string): Promise<Adapter> {
     dropout: config.lora_dropout,
     rslora: config.use_rslora,
     baseModel: config.base_model_name_or_path,
+    input: readInput(file),
   };
 }
 
 /**
  * Holds an adapter against the backbone it is to be used with.
  *
- * @throws {TypeError} If it adapts a layer that the backbone has not, or one of another size.
+ * @throws {TypeError} If it was trained on another one, adapts a layer that the backbone has not, or
+ *   one of another size.
  */
 export function checkAdapter(adapter: Adapter, config: ViTConfig): void {
+  const base = adapter.baseModel === null ? null : knownModel(adapter.baseModel);
+  if (base?.hasTag && base.name !== config.name) {
+    throw new TypeError(
+      `Cannot use the adapter with ${config.name}: it was trained on ${base.name}`,
+    );
+  }
   const shapes = parameterShapes(config);
   const expect = (what: string, found: readonly number[], wanted: readonly number[]) => {
     if (`${found}` === `${wanted}`) return;
@@ -306,6 +342,22 @@ function readLogitScale({ metadata, path }: SafetensorsFile): number | null {
   const value = text.trim() === "" ? NaN : Number(text);
   if (!Number.isFinite(value)) refuse(path, `its logit_scale is ${show(text)}, expected a number`);
   return value;
+}
+
+function readInput({ metadata, path }: SafetensorsFile): AdapterInput | null {
+  const text = metadata[INPUT];
+  if (text === undefined) return null;
+  try {
+    return INPUT_SCHEMA.parse(JSON.parse(text));
+  } catch {
+    return refuse(
+      path,
+      `its input is ${
+        show(text)
+      }, expected JSON with imgSize, a multiple of 16, pool, avg or token, ` +
+        "and depth",
+    );
+  }
 }
 
 function refuse(path: string, problem: string): never {

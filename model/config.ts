@@ -102,6 +102,18 @@ export function modelConfig(name: string, overrides: { depth?: number } = {}): V
   };
 }
 
+/**
+ * What a name says that anybody may have written: timm's name of the backbone, and whether it was
+ * given with the tag of the training data. Null where {@linkcode modelConfig} does not know it.
+ */
+export function knownModel(name: string): { name: string; hasTag: boolean } | null {
+  try {
+    return { name: modelConfig(name).name, hasTag: TAGS.keys().some((tag) => name.endsWith(tag)) };
+  } catch {
+    return null;
+  }
+}
+
 /** Repositories of Hugging Face that hold the weights, timm's first. */
 export function weightRepositories({ name }: ViTConfig): [timm: string, meta: string] {
   const [timm, tag] = name.split(".");

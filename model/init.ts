@@ -72,5 +72,6 @@ export function initialAdapter(
     dropout,
     rslora: false,
     baseModel: config.name,
+    input: null,
   };
 }

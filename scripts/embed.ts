@@ -13,8 +13,8 @@ import { listPictures } from "../eval/folder.ts";
 import { writeSafetensors } from "../model/safetensors.ts";
 import { parseFlags, runScript, UsageError } from "./cli.ts";
 import { embedProtocol, embedWithBar, picturesOf, protocolOf } from "./evaluation.ts";
-import { checkImgSize, DATA_FLAGS, MODEL_FLAGS, readEntries } from "./flags.ts";
-import { loadForFlags } from "./inference.ts";
+import { checkImgSize, DATA_FLAGS, readEntries } from "./flags.ts";
+import { INFERENCE_FLAGS, loadForFlags } from "./inference.ts";
 import { layoutsFile } from "./layouts.ts";
 import { checkOutputs } from "./outputs.ts";
 import { folderOf, keepOnly, keepReading, modelFiles, rootsOf } from "./permissions.ts";
@@ -28,7 +28,7 @@ export const FLAGS = {
     unit: "path",
     help: "picture or folder of pictures to embed as queries; may be repeated",
   },
-  ...MODEL_FLAGS,
+  ...INFERENCE_FLAGS,
   output: { type: "string", unit: "file", required: true, help: "safetensors file to write" },
 } as const;
 
@@ -47,7 +47,6 @@ export async function main(args: string[]): Promise<void> {
     pictures: true,
     gpu: flags.gpu,
   });
-  const reading = { imgSize: flags.img_size, numWorkers: flags.num_workers };
   const source = { dataRoot: flags.data_root, allowOutsideRoot: flags.allow_outside_root };
   const protocol = file === null ? null : protocolOf(await readEntries(file, source), flags);
   const paths = flags.pictures.flatMap(expand);
@@ -55,7 +54,8 @@ export async function main(args: string[]): Promise<void> {
   keepReading([...roots, ...modelFiles(flags)]);
 
   using loaded = await loadForFlags(flags);
-  const { embedder } = loaded;
+  const { embedder, imgSize } = loaded;
+  const reading = { imgSize, numWorkers: flags.num_workers };
   let named: NamedEmbeddings;
   if (protocol) {
     const namesOf = (items: typeof protocol.gallery) =>

@@ -15,9 +15,9 @@ import { writeFileAtomic } from "../model/files.ts";
 import { readSafetensors, toFloat32 } from "../model/safetensors.ts";
 import { type FlagValues, parseFlags, runScript, UsageError } from "./cli.ts";
 import { type Evaluated, evaluateWith, picturesOf, protocolOf } from "./evaluation.ts";
-import { checkImgSize, DATA_FLAGS, MODEL_FLAGS, readEntries } from "./flags.ts";
+import { checkImgSize, DATA_FLAGS, readEntries } from "./flags.ts";
 import { evaluateUniversity, UNIVERSITY_FLAGS } from "./eval_university.ts";
-import { loadForFlags } from "./inference.ts";
+import { INFERENCE_FLAGS, loadForFlags } from "./inference.ts";
 import { layoutsFile } from "./layouts.ts";
 import { checkOutputs } from "./outputs.ts";
 import { folderOf, keepOnly, keepReading, modelFiles, rootsOf } from "./permissions.ts";
@@ -44,7 +44,7 @@ export const FLAGS = {
   adapter: { type: "string", unit: "folder", help: "adapter to evaluate" },
   ...PAIRS_FLAGS,
   ...UNIVERSITY_FLAGS,
-  ...MODEL_FLAGS,
+  ...INFERENCE_FLAGS,
   json: { type: "string", unit: "file", help: "write every number" },
   report: { type: "string", unit: "file", help: "write a report as one HTML page" },
   rank_image: {
@@ -134,7 +134,7 @@ async function evaluatePairs(flags: Flags, radii: readonly number[]): Promise<Ev
     return { protocol, embeddings, evaluation: await evaluate({ protocol, embeddings, radii }) };
   }
   using loaded = await loadForFlags(flags);
-  const reading = { imgSize: flags.img_size, numWorkers: flags.num_workers };
+  const reading = { imgSize: loaded.imgSize, numWorkers: flags.num_workers };
   return await evaluateWith(loaded, protocol, reading, radii);
 }
 

@@ -14,6 +14,7 @@ import {
   universityProtocol,
   type UniversityTask,
 } from "../eval/university.ts";
+import { DEFAULT_INPUT, readAdapter } from "../model/adapter.ts";
 import { writeFileAtomic } from "../model/files.ts";
 import { UsageError } from "./cli.ts";
 import type { Evaluated } from "./evaluation.ts";
@@ -71,7 +72,7 @@ export async function evaluateUniversity(flags: UniversityFlags): Promise<Evalua
     throw new UsageError("Cannot run eval: --layout university needs --test_dir");
   }
   keepReading([flags.test_dir, ...modelFiles(flags)]);
-  const sides = scaledSides(flags);
+  const sides = await scaledSides(flags);
   const university = readUniversity(flags.test_dir, {
     task: flags.task as UniversityTask,
     video: flags.video === "mean",
@@ -94,7 +95,9 @@ export async function evaluateUniversity(flags: UniversityFlags): Promise<Evalua
 }
 
 /** Sides of the input for every scale, in whole patches: a ViT has no others. */
-function scaledSides({ ms, img_size: side }: UniversityFlags): number[] {
+async function scaledSides({ ms, img_size, adapter }: UniversityFlags): Promise<number[]> {
+  const input = adapter === null ? null : (await readAdapter(adapter)).input;
+  const side = img_size ?? input?.imgSize ?? DEFAULT_INPUT.imgSize;
   return ms.split(",").map((text) => {
     const scale = Number(text);
     if (!(scale > 0)) {

@@ -15,17 +15,17 @@
  *
  * @module
  */
-import { headTensors, readAdapter } from "../model/adapter.ts";
+import { headTensors } from "../model/adapter.ts";
 import { mergeAdapter } from "../model/merge.ts";
 import { writeSafetensors } from "../model/safetensors.ts";
 import { parseFlags, runScript, UsageError } from "./cli.ts";
-import { MODEL_FLAGS, readBackbone } from "./flags.ts";
+import { INFERENCE_FLAGS, readModel } from "./inference.ts";
 import { checkOutputs } from "./outputs.ts";
 import { folderOf, keepOnly, keepReading, modelFiles } from "./permissions.ts";
 
 const COMMAND = { name: "export", summary: "writes an adapter for other programs" };
 
-const { model, weights, depth } = MODEL_FLAGS;
+const { model, weights, depth } = INFERENCE_FLAGS;
 
 /** Flags of the command. */
 export const FLAGS = {
@@ -51,8 +51,8 @@ export async function main(args: string[]): Promise<void> {
   checkOutputs([flags.output]);
   await keepOnly({ write: [folderOf(flags.output)] });
   keepReading(modelFiles(flags));
-  const adapter = await readAdapter(flags.adapter);
-  const backbone = await readBackbone(flags);
+  const { adapter, backbone } = await readModel(flags);
+  if (adapter === null) throw new UsageError("Cannot run export: --adapter is missing");
   const tensors = mergeAdapter(backbone, adapter);
   for (const [name, tensor] of adapter.head ? headTensors(adapter.head) : []) {
     tensors.set(name, tensor);

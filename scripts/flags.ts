@@ -85,12 +85,12 @@ export const DATA_FLAGS = {
 } as const;
 
 /**
- * Checks a side of the input.
+ * Checks a side of the input; null is the default.
  *
  * @throws {UsageError} If it is not made of whole patches.
  */
-export function checkImgSize(imgSize: number, command: string): void {
-  if (imgSize % 16 !== 0) {
+export function checkImgSize(imgSize: number | null, command: string): void {
+  if (imgSize !== null && imgSize % 16 !== 0) {
     const [below, above] = [Math.floor(imgSize / 16) * 16, Math.ceil(imgSize / 16) * 16];
     throw new UsageError(
       `Cannot run ${command}: --img_size must be a multiple of 16, as ${below} or ${above}: ` +

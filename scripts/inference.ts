@@ -1,33 +1,85 @@
 import type { PoolMode } from "../kernels/pool.ts";
 import type { TuneLevel } from "../kernels/tune.ts";
 import { loadEmbedder, type PictureEmbedder } from "../load_embedder.ts";
-import { type Adapter, readAdapter } from "../model/adapter.ts";
-import type { ViTConfig } from "../model/config.ts";
+import { type Adapter, DEFAULT_INPUT, readAdapter } from "../model/adapter.ts";
+import { knownModel, type ViTConfig } from "../model/config.ts";
 import type { Precision } from "../model/network.ts";
-import { hostOf, readBackbone } from "./flags.ts";
+import type { Backbone } from "../model/weights.ts";
+import { hostOf, MODEL_FLAGS, readBackbone } from "./flags.ts";
 import { keepLayouts, readLayouts } from "./layouts.ts";
 import { say } from "./progress.ts";
 
-/** What the flags say about the model. */
-export interface InferenceFlags {
+/** {@linkcode MODEL_FLAGS} for adapters that are trained: what is not said is as it was then. */
+export const INFERENCE_FLAGS = {
+  ...MODEL_FLAGS,
+  model: { type: "string", help: "backbone; by default the adapter's" },
+  depth: {
+    type: "integer",
+    unit: "blocks",
+    min: 1,
+    help: "use only so many blocks of the backbone; by default as in the training",
+  },
+  img_size: {
+    type: "integer",
+    unit: "px",
+    min: 16,
+    help: `side of the input; by default as in the training, else ${DEFAULT_INPUT.imgSize}`,
+  },
+  global_pool: {
+    type: "string",
+    choices: ["avg", "token"],
+    help: "mean of the patch tokens, or the class token; by default as in the training, else avg",
+  },
+} as const;
+
+/** Which adapter and backbone the flags name. */
+export interface ModelFlags {
   /** Adapter folder; without one, embeddings are the backbone's pooled tokens. */
   adapter: string | null;
-  model: string;
+  model: string | null;
   weights: string | null;
   depth: number | null;
-  img_size: number;
-  global_pool: string;
+}
+
+/** What the flags say about the model. */
+export interface InferenceFlags extends ModelFlags {
+  img_size: number | null;
+  global_pool: string | null;
   precision: string;
   gpu: string | null;
   tune: string;
 }
 
 /** Says where an adapter leaves the last blocks of a backbone as they are: most likely `--depth`. */
-export function depthWarning({ modules }: Adapter, { name, depth }: ViTConfig): string | null {
-  const blocks = 1 + Math.max(...modules.map(({ name }) => Number(name.split(".")[1])));
+export function depthWarning(
+  { modules, input }: Adapter,
+  { name, depth }: ViTConfig,
+): string | null {
+  const blocks = input?.depth ??
+    1 + Math.max(...modules.map(({ name }) => Number(name.split(".")[1])));
   if (modules.length === 0 || blocks === depth) return null;
   return `the adapter ends at block ${blocks} of ${depth} of ${name}: ` +
     `if it was trained with --depth ${blocks}, give that here too`;
+}
+
+/**
+ * Reads an adapter and the backbone that it was trained on, or that the flags name.
+ *
+ * @throws {Error} If a file is missing or damaged.
+ */
+export async function readModel(
+  { adapter: folder, model, weights, depth }: ModelFlags,
+): Promise<{ adapter: Adapter | null; backbone: Backbone }> {
+  const adapter = folder === null ? null : await readAdapter(folder);
+  const base = adapter?.baseModel ?? null;
+  const backbone = await readBackbone({
+    model: model ?? (base !== null && knownModel(base)?.name || MODEL_FLAGS.model.default),
+    weights,
+    depth: depth ?? adapter?.input?.depth ?? null,
+  });
+  const warning = adapter && depthWarning(adapter, backbone.config);
+  if (warning) say("stderr", `warning: ${warning}`);
+  return { adapter, backbone };
 }
 
 /**
@@ -36,19 +88,16 @@ export function depthWarning({ modules }: Adapter, { name, depth }: ViTConfig): 
  * @throws {Error} If a file is missing or damaged, or adapter and backbone do not fit.
  */
 export async function loadForFlags(flags: InferenceFlags): Promise<PictureEmbedder> {
-  const adapter = flags.adapter === null ? null : await readAdapter(flags.adapter);
-  const weights = await readBackbone(flags);
-  const warning = adapter && depthWarning(adapter, weights.config);
-  if (warning) say("stderr", `warning: ${warning}`);
+  const { adapter, backbone } = await readModel(flags);
   const level = flags.tune as TuneLevel;
   const answers = await readLayouts(level);
   const loaded = await loadEmbedder({
     ...hostOf(flags),
     tuning: { level, answers },
     ...(adapter && { adapter }),
-    weights,
-    imgSize: flags.img_size,
-    pool: flags.global_pool as PoolMode,
+    weights: backbone,
+    ...(flags.img_size !== null && { imgSize: flags.img_size }),
+    ...(flags.global_pool !== null && { pool: flags.global_pool as PoolMode }),
     ...(flags.precision !== "auto" && { precision: flags.precision as Precision }),
   });
   await keepLayouts(answers);

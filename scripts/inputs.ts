@@ -5,33 +5,43 @@
  */
 import { createHash } from "node:crypto";
 import type { AugmentSettings } from "../data/augment_settings.ts";
-import type { Pair } from "../data/pairs.ts";
+import type { Entry, Pair } from "../data/pairs.ts";
 import { parameterShapes } from "../model/config.ts";
 import type { Backbone } from "../model/weights.ts";
 
 /** Contents that flags name only by the path of a file. */
 export interface Inputs {
   pairs: readonly Pair[];
+  /** Of the evaluations, null without. */
+  testEntries: readonly Entry[] | null;
   augment: AugmentSettings | null;
   backbone: Backbone;
 }
 
 /** SHA-256 of each; folders may have moved. */
-export function digestsOf({ pairs, augment, backbone }: Inputs): Record<string, string> {
+export function digestsOf(
+  { pairs, testEntries, augment, backbone }: Inputs,
+): Record<string, string> {
   const weights = createHash("sha256");
   for (const name of parameterShapes(backbone.config).keys()) {
     weights.update(bytesOf(backbone.get(name)));
   }
-  const list = createHash("sha256").update("["); // as a whole it might be longer than any string
-  pairs.forEach((pair, i) => {
-    if (i > 0) list.update(",");
-    list.update(JSON.stringify(pair, (key, value) => key === "root" ? undefined : value));
-  });
   return {
-    pairs: list.update("]").digest("hex"),
+    pairs: digestOfList(pairs),
+    "test pairs": digestOfList(testEntries ?? []),
     augment: createHash("sha256").update(JSON.stringify(augment)).digest("hex"),
     weights: weights.digest("hex"),
   };
+}
+
+/** Of a list that might be longer than any string, as JSON without roots. */
+function digestOfList(list: readonly (Pair | Entry)[]): string {
+  const hash = createHash("sha256").update("[");
+  list.forEach((item, i) => {
+    if (i > 0) hash.update(",");
+    hash.update(JSON.stringify(item, (key, value) => key === "root" ? undefined : value));
+  });
+  return hash.update("]").digest("hex");
 }
 
 /**

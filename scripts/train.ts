@@ -9,6 +9,7 @@
 import { type PairMode, pairsOf } from "../data/pairs.ts";
 import { previewSheet } from "../data/preview.ts";
 import { closeGpu, openGpu } from "../kernels/gpu.ts";
+import type { PoolMode } from "../kernels/pool.ts";
 import { startTuning, type TuneLevel } from "../kernels/tune.ts";
 import { type Checkpoint, recoverCheckpoint } from "../model/checkpoint.ts";
 import { writeFileAtomic } from "../model/files.ts";
@@ -54,11 +55,12 @@ async function train(flags: TrainFlags, resumed: Resumed | null): Promise<void> 
   const entries = await readEntries(flags.train_pairs_meta_file, reading);
   const pairs = pairsOf(entries, flags.train_mode as PairMode);
   const test = flags.test_pairs_meta_file;
-  const protocol = test === null ? null : protocolOf(await readEntries(test, reading), flags);
+  const testEntries = test === null ? null : await readEntries(test, reading);
+  const protocol = testEntries && protocolOf(testEntries, flags);
   const augment = await augmentSettings(flags);
   const backbone = await readBackbone(flags);
   const { config } = backbone;
-  const inputs = digestsOf({ pairs, augment, backbone });
+  const inputs = digestsOf({ pairs, testEntries, augment, backbone });
   if (resumed) checkDigests(inputs, resumed.checkpoint.progress.inputs);
   const lengths = epochLengths({ flags, pairs, entries });
   const pictures = [
@@ -72,7 +74,7 @@ async function train(flags: TrainFlags, resumed: Resumed | null): Promise<void> 
   const gpu = await openGpu(hostOf(flags));
   startTuning(gpu, { level, answers });
   try {
-    const adapter = resumed?.checkpoint.adapter ?? initialAdapter(config, {
+    const start = resumed?.checkpoint.adapter ?? initialAdapter(config, {
       rank: flags.lora_r,
       alpha: flags.lora_alpha,
       dropout: flags.lora_dropout,
@@ -80,6 +82,8 @@ async function train(flags: TrainFlags, resumed: Resumed | null): Promise<void> 
       head: { hidden: flags.mlp_hidden, embedDim: flags.embed_dim },
       seed: flags.seed,
     });
+    const pool = flags.global_pool as PoolMode;
+    const adapter = { ...start, input: { imgSize: flags.img_size, pool, depth: config.depth } };
     const { trainer, embedder } = await prepareTraining(gpu, {
       flags,
       backbone,
@@ -167,7 +171,10 @@ async function readFlags(
   try {
     const { checkpoint, damage } = await recoverCheckpoint(folder.join("last"));
     const stored = checkpoint.progress.flags;
-    const flags = parseFlags(COMMAND, withStored(stored), args);
+    const given = parseFlags(COMMAND, withStored(stored), args);
+    // The run knows what auto was: a command that spells it out is the same command.
+    const isAuto = given.precision === "auto";
+    const flags = isAuto ? { ...given, precision: `${stored.precision}` } : given;
     checkSame(flags, stored);
     return { flags, resumed: { folder, checkpoint, damage } };
   } catch (error) {

@@ -138,6 +138,7 @@ export type TrainFlags = FlagValues<typeof TRAIN_FLAGS>;
 /** Flags that change where a run reads and writes, not its losses; `inputs.ts` holds what is read. */
 const FREE: readonly (keyof TrainFlags)[] = [
   "train_pairs_meta_file",
+  "test_pairs_meta_file",
   "data_root",
   "augment",
   "num_workers",

@@ -220,7 +220,14 @@ export function epochLengths(source: BatchSource): number[] {
   return Array.from({ length: flags.epochs }, () => sampler.nextEpoch().batches.length);
 }
 
-/** Evaluates after `epoch` epochs, and keeps the adapter of each source that did better than ever. */
+/**
+ * Evaluates after `epoch` epochs, and keeps the adapter of each source that did better than ever.
+ *
+ * A test picture that cannot be read stops a run that has not begun, but not one that has learned.
+ *
+ * @throws {Exit} If a signal asked to stop.
+ * @throws {Error} If the GPU failed, or nothing was trained yet.
+ */
 async function evaluateRun(
   run: Run,
   { state, saver, signal }: Work,
@@ -231,7 +238,12 @@ async function evaluateRun(
   if (state.step === 0) folder.note("zero-shot:");
   embedder.refresh();
   const reading = { imgSize: flags.img_size, numWorkers: flags.num_workers, signal };
-  const evaluated = await evaluateWith({ gpu, embedder }, protocol, reading);
+  const evaluated = await evaluateWith({ gpu, embedder }, protocol, reading).catch((error) => {
+    if (state.step === 0 || signal.aborted || gpu.failure !== null) throw error;
+    folder.note(`warning: no evaluation after epoch ${epoch}: ${error.message}`);
+    return null;
+  });
+  if (evaluated === null) return;
   const { metrics } = evaluated.evaluation;
   for (const line of resultLines(metrics)) folder.log(line);
   folder.metrics({ step: state.step, epoch, metrics });

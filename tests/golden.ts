@@ -122,6 +122,7 @@ export async function openGolden(name: string): Promise<Golden> {
       dropout: 0,
       rslora: args.rslora ?? false,
       baseModel: config.name,
+      input: null,
     }),
   };
 }

@@ -244,6 +244,29 @@ Deno.test("evaluate() compares within a map and reports places in the whole gall
   assert.deepEqual([metrics.overall!.gallery, metrics.overall!["R@1"]], [4, 50]);
 });
 
+Deno.test("evaluate() takes 1 % of the references of a query's own map", async () => {
+  const protocol = protocolOf({
+    queries: [{ truth: { positives: [5] } }, { truth: { positives: [205] } }],
+    gallery: Array.from({ length: 300 }, () => null),
+  });
+  const indices = (from: number, to: number) =>
+    Array.from({ length: to - from }, (_, i) => from + i);
+  const maps = [{ queries: [0], gallery: indices(0, 200) }, {
+    queries: [1],
+    gallery: indices(200, 300),
+  }];
+  const at = async (of: typeof protocol) => {
+    const zeros = { dim: 1, query: new Float32Array(2), gallery: new Float32Array(300) };
+    const ranking = { positiveRanks: [2], hitRank: 2, top: [0], topScores: [1] };
+    const rank = ({ truths }: Parameters<typeof rankQueries>[0]) => truths.map(() => ranking);
+    const { metrics } = await evaluate({ protocol: of, embeddings: zeros, rank });
+    return [metrics.overall!["R@1%"], metrics.overall!["R@1%_floor"]];
+  };
+  // The first 3 and 2 of 200, 2 and 1 of 100, 4 and 3 of 300.
+  assert.deepEqual(await at({ ...protocol, maps }), [50, 0]);
+  assert.deepEqual(await at({ ...protocol, maps: null }), [100, 100]);
+});
+
 for (const levels of [3, 1000]) {
   Deno.test(`evaluate() matches a walk down the sorted lists on random data of ${levels} levels`, async () => {
     const [queries, references, dim] = [60, 263, 4];

@@ -25,6 +25,7 @@ export function smallCheckpoint(step: number): Checkpoint {
       dropout: 0.1,
       rslora: false,
       baseModel: "vit_small_patch16_dinov3.lvd1689m",
+      input: null,
     },
     optimiser: { step, m: values(80, 7), v: values(80, 8), scaler: values(8, 9) },
     progress: {

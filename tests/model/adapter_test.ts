@@ -9,6 +9,7 @@ import {
   writeAdapter,
 } from "../../model/adapter.ts";
 import { modelConfig } from "../../model/config.ts";
+import { initialAdapter } from "../../model/init.ts";
 import { encodeSafetensors, parseSafetensors } from "../../model/safetensors.ts";
 import { uniform } from "../testing.ts";
 
@@ -37,7 +38,8 @@ function makeAdapter(): Adapter {
     bias2: uniform(4, 23),
   };
   const logitScale = Math.log(1 / 0.07);
-  return { modules, head, logitScale, dropout: 0.1, rslora: true, baseModel: "vits16" };
+  const input = { imgSize: 256, pool: "token", depth: 2 } as const;
+  return { modules, head, logitScale, dropout: 0.1, rslora: true, baseModel: "vits16", input };
 }
 
 /** Registers a test with a folder for an adapter. */
@@ -134,7 +136,7 @@ folderTest("readAdapter() returns what writeAdapter() wrote", async (folder) => 
 });
 
 folderTest("readAdapter() returns an adapter without head and temperature", async (folder) => {
-  const adapter = { ...makeAdapter(), head: null, logitScale: null, baseModel: null };
+  const adapter = { ...makeAdapter(), head: null, logitScale: null, baseModel: null, input: null };
   await writeAdapter(folder, adapter);
   assert.deepEqual(await readAdapter(folder), adapter);
 });
@@ -168,7 +170,11 @@ Deno.test("encodeAdapter() writes the names, shapes and options that PEFT expect
   });
   const bytes = files.get("adapter_model.safetensors") as Uint8Array<ArrayBuffer>;
   const { tensors, metadata } = parseSafetensors(bytes, "f");
-  assert.deepEqual({ ...metadata }, { format: "pt", logit_scale: "2.659260036932778" });
+  assert.deepEqual({ ...metadata }, {
+    format: "pt",
+    input: '{"imgSize":256,"pool":"token","depth":2}',
+    logit_scale: "2.659260036932778",
+  });
   assert.deepEqual([...tensors].map(([name, { shape }]) => `${name} ${shape}`), [
     "base_model.model.blocks.0.attn.qkv.lora_A.weight 2,8",
     "base_model.model.blocks.0.attn.qkv.lora_B.weight 24,2",
@@ -203,7 +209,14 @@ folderTest("readAdapter() reads PEFT's files with rank and alpha patterns", asyn
     ["blocks.0.attn.qkv", 2, 6],
     ["blocks.0.attn.proj", 4, 8],
   ]);
-  const expected = { head: null, logitScale: null, dropout: 0.05, rslora: false, baseModel: null };
+  const expected = {
+    head: null,
+    logitScale: null,
+    dropout: 0.05,
+    rslora: false,
+    baseModel: null,
+    input: null,
+  };
   assert.deepEqual(rest, expected);
 });
 
@@ -323,7 +336,7 @@ for (const [what, shapes, message, options] of refusedTensors) {
 }
 
 folderTest(
-  "readAdapter() refuses a missing B, and a temperature that is no number",
+  "readAdapter() refuses a missing B, a temperature that is no number, and a strange input",
   async (folder) => {
     const { [`${key}.lora_B.weight`]: _, ...shapes } = peftTensors;
     await writePeft(folder, peftConfig, shapes);
@@ -331,6 +344,16 @@ folderTest(
     await Deno.remove(folder, { recursive: true });
     await writePeft(folder, peftConfig, peftTensors, { logit_scale: "warm" });
     await assert.rejects(readAdapter(folder), /its logit_scale is "warm", expected a number$/);
+    const good = { imgSize: 256, pool: "avg", depth: 2 };
+    for (const changes of [{ imgSize: 250 }, { pool: "max" }, { depth: 0 }, { depth: undefined }]) {
+      await Deno.remove(folder, { recursive: true });
+      const input = JSON.stringify({ ...good, ...changes });
+      await writePeft(folder, peftConfig, peftTensors, { input });
+      await assert.rejects(
+        readAdapter(folder),
+        /its input is .*, expected JSON with imgSize, a mul/,
+      );
+    }
   },
 );
 
@@ -369,6 +392,22 @@ Deno.test("checkAdapter() accepts layers and head of the backbone and refuses ot
   adapter.modules[0]!.loraA = uniform(2 * 12, 0);
   adapter.head!.weight1 = uniform(5 * 9, 0);
   refuse({}, ": head.0.weight is (5,9), expected (5,8)");
+});
+
+Deno.test("checkAdapter() refuses another backbone of the same size, where the adapter names one", () => {
+  const large = modelConfig("vit_large_patch16_dinov3.lvd1689m", { depth: 1 });
+  const options = { rank: 4, alpha: 8, dropout: 0, targets: ["attn.qkv"], head: null, seed: 0 };
+  const of = (baseModel: string | null) => ({ ...initialAdapter(large, options), baseModel });
+  for (const name of [null, "mine", "vitl16", "facebook/dinov3-vitl16-pretrain-lvd1689m"]) {
+    checkAdapter(of(name), large);
+  }
+  for (const name of ["timm/vit_large_patch16_dinov3.sat493m", "vitl16.sat493m"]) {
+    assert.throws(() => checkAdapter(of(name), large), {
+      name: "TypeError",
+      message: "Cannot use the adapter with vit_large_patch16_dinov3.lvd1689m: " +
+        "it was trained on vit_large_patch16_dinov3.sat493m",
+    });
+  }
 });
 
 Deno.test("loraScaling() divides by the rank, or by its root with rsLoRA", () => {

@@ -39,6 +39,7 @@ function makeCheckpoint(step = 7): Checkpoint {
       dropout: 0.1,
       rslora: false,
       baseModel: "small",
+      input: null,
     },
     optimiser: { step, m: awkward(64, 3), v: awkward(64, 4), scaler: awkward(8, 5) },
     progress: {

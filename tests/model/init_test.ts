@@ -43,6 +43,7 @@ Deno.test("initialAdapter() adapts every target of every block, in the model's o
     dropout: 0.1,
     rslora: false,
     baseModel: "vit_small_patch16_dinov3.lvd1689m",
+    input: null,
   });
 });
 

@@ -16,6 +16,7 @@ const adapter: Adapter = {
   dropout: 0,
   rslora: true,
   baseModel: null,
+  input: null,
 };
 
 Deno.test("mergeAdapter() gives a layer's output with its update", () => {

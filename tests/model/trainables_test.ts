@@ -29,6 +29,7 @@ function smallAdapter(ranks: readonly number[], logitScale: number | null = 2.5)
     dropout: 0,
     rslora: true,
     baseModel: "small",
+    input: null,
   };
 }
 

@@ -12,16 +12,17 @@ import { tinyWeights } from "./tiny_world.ts";
 const EXACT = { atol: 0, rtol: 0 };
 
 /** The file that the command writes of an adapter. */
-async function exported(adapter: Adapter): ReturnType<typeof readSafetensors> {
+async function exported(trained: Adapter): ReturnType<typeof readSafetensors> {
   const folder = await Deno.makeTempDir();
   const at = (name: string) => join(folder, name);
   const { error } = console;
   try {
-    await writeAdapter(at("adapter"), adapter);
+    const adapter = { ...trained, input: { imgSize: 32, pool: "avg", depth: 1 } as const };
+    await writeAdapter(at("adapter"), adapter); // which says how deep the backbone is
     await writeSafetensors(at("weights.safetensors"), tinyWeights());
     console.error = () => {};
     await main([
-      ...["--adapter", at("adapter"), "--weights", at("weights.safetensors"), "--depth", "1"],
+      ...["--adapter", at("adapter"), "--weights", at("weights.safetensors")],
       ...["--merged", "--output", at("merged.safetensors")],
     ]);
     return await readSafetensors(at("merged.safetensors"));

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { AUGMENT_DEFAULTS } from "../../data/augment_settings.ts";
-import { pairsOf, parseEntries } from "../../data/pairs.ts";
+import { type Entry, pairsOf, parseEntries } from "../../data/pairs.ts";
 import { modelConfig } from "../../model/config.ts";
 import { randomBackbone } from "../../model/hash_rule.ts";
 import { backboneOfTensors } from "../../model/weights.ts";
@@ -11,10 +11,14 @@ import { GPU_OFF } from "../testing.ts";
 import { runCommand } from "./command.ts";
 import { pair, tinyFlags, writeTinyWorld } from "./tiny_world.ts";
 
-function pairsIn(root: string, weight = 0.5): Inputs["pairs"] {
+function pairsIn(root: string, weight?: number): Inputs["pairs"] {
+  return pairsOf(entriesIn(root, weight), "pos");
+}
+
+function entriesIn(root: string, weight = 0.5): Entry[] {
   const entry = { ...pair("a.jpg", "b.jpg"), pair_pos_sate_weight_list: [weight] };
   const path = join(root, "pairs.json");
-  return pairsOf(parseEntries(JSON.stringify([entry]), { path, dataRoot: root }), "pos");
+  return parseEntries(JSON.stringify([entry]), { path, dataRoot: root });
 }
 
 function backboneOf(seed: number): Inputs["backbone"] {
@@ -22,14 +26,18 @@ function backboneOf(seed: number): Inputs["backbone"] {
   return backboneOfTensors(randomBackbone(config, seed), config);
 }
 
-const INPUTS: Inputs = { pairs: pairsIn("/data"), augment: null, backbone: backboneOf(1) };
+const INPUTS: Inputs = {
+  ...{ pairs: pairsIn("/data"), testEntries: entriesIn("/data") },
+  ...{ augment: null, backbone: backboneOf(1) },
+};
 
 Deno.test("digestsOf() is the same for the same contents, wherever they lie", () => {
   const digests = digestsOf(INPUTS);
-  assert.deepEqual(Object.keys(digests), ["pairs", "augment", "weights"]);
+  assert.deepEqual(Object.keys(digests), ["pairs", "test pairs", "augment", "weights"]);
   for (const digest of Object.values(digests)) assert.match(digest, /^[0-9a-f]{64}$/);
   assert.deepEqual(digestsOf({ ...INPUTS, backbone: backboneOf(1) }), digests);
   assert.deepEqual(digestsOf({ ...INPUTS, pairs: pairsIn("/disk/data") }), digests);
+  assert.deepEqual(digestsOf({ ...INPUTS, testEntries: entriesIn("/disk/data") }), digests);
 });
 
 Deno.test("digestsOf() of pairs is that of their JSON, without roots", () => {
@@ -55,6 +63,8 @@ Deno.test("checkDigests() names what has changed", () => {
   checkDigests(before, before);
   const changed: [string, Inputs][] = [
     ["pairs", { ...INPUTS, pairs: pairsIn("/data", 0.25) }],
+    ["test pairs", { ...INPUTS, testEntries: entriesIn("/data", 0.25) }],
+    ["test pairs", { ...INPUTS, testEntries: null }],
     ["augment", { ...INPUTS, augment: AUGMENT_DEFAULTS }],
     ["weights", { ...INPUTS, backbone: backboneOf(2) }],
   ];

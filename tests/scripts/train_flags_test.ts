@@ -172,7 +172,8 @@ Deno.test("withStored() makes an earlier run's flags the defaults", () => {
 
 Deno.test("checkSame() refuses every flag that changes the losses, and no other", () => {
   const free = ["num_workers", "save_every", "resume", "model_path", "weights", "micro_batch"];
-  free.push("preview", "gpu", "tune", "train_pairs_meta_file", "data_root", "augment");
+  free.push("preview", "gpu", "tune", "augment", "data_root");
+  free.push("train_pairs_meta_file", "test_pairs_meta_file");
   const before = stored("--max_steps", "7");
   for (const name of Object.keys(TRAIN_FLAGS)) {
     const flags = { ...parse("--max_steps", "7"), [name]: "new" };

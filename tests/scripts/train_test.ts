@@ -35,7 +35,10 @@ Deno.test({
   fn: async (t) => {
     const folder = await Deno.makeTempDir();
     await writeTinyWorld(folder, 8);
-    const flags = [...tinyFlags(folder), "--test_pairs_meta_file", "pairs.json", "--with_weight"];
+    const flags = [
+      ...tinyFlags(folder),
+      ...["--test_pairs_meta_file", "pairs.json", "--with_weight", "--global_pool", "token"],
+    ];
     const first = await succeed("train", flags);
     const run = runFolder(first);
     const lines = resultLines(first);
@@ -58,6 +61,44 @@ Deno.test({
       const json = async (name: string) => JSON.parse(await Deno.readTextFile(join(run, name)));
       assert.equal((await json("last/trainer.json")).flags.precision, chosen);
       assert.equal((await json("config.json")).precision, chosen);
+      await succeed("train", ["--resume", run, "--precision", "auto"]); // the same command
+    });
+
+    await t.step(
+      "train goes on with a test file that has moved, not with another one",
+      async () => {
+        const moved = join(folder, "moved.json");
+        await Deno.copyFile(join(folder, "pairs.json"), moved);
+        const resume = ["--resume", run, "--test_pairs_meta_file", moved];
+        await succeed("train", resume);
+        await Deno.writeTextFile(moved, JSON.stringify([pair("0.jpg", "0.jpg")]));
+        const { code, stderr } = await runCommand("train", resume);
+        assert.equal(code, 1);
+        assert.match(
+          stderr,
+          /^error: Cannot resume: the test pairs have changed since the run began/m,
+        );
+      },
+    );
+
+    await t.step("train outlives a test picture that cannot be read", async () => {
+      const broken = join(folder, "satellite/broken.jpg");
+      await Deno.writeFile(
+        broken,
+        (await Deno.readFile(join(folder, "satellite/0.jpg"))).slice(0, 600),
+      );
+      await Deno.writeTextFile(
+        join(folder, "broken.json"),
+        JSON.stringify([pair("0.jpg", "broken.jpg")]),
+      );
+      const test = ["--test_pairs_meta_file", "broken.json"];
+      const late = await succeed("train", [...flags, ...test, "--no_zero_shot"]);
+      for (const epoch of [1, 2]) {
+        const words = `^warning: no evaluation after epoch ${epoch}: Cannot decode .*broken.jpg`;
+        assert.match(late.stderr, new RegExp(words, "m"));
+      }
+      const early = await runCommand("train", [...flags, ...test]);
+      assert.equal(early.code, 1, "before the first step it is the user's to mend");
     });
 
     await t.step("a second run with the same seed gives the same losses and weights", async () => {
@@ -71,15 +112,10 @@ Deno.test({
       );
     });
 
+    // Side and pooling are those of the training.
     const model = [
-      "--adapter",
-      join(run, "final"),
-      "--weights",
-      join(folder, "weights.safetensors"),
-      "--img_size",
-      "32",
-      "--num_workers",
-      "0",
+      ...["--adapter", join(run, "final"), "--weights", join(folder, "weights.safetensors")],
+      ...["--num_workers", "0"],
     ];
     const test = ["--test_pairs_meta_file", "pairs.json", "--data_root", folder];
     const last = lines.slice(-lines.length / 3);
