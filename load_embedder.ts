@@ -11,7 +11,7 @@ import { type Adapter, checkAdapter, DEFAULT_INPUT, readAdapter } from "./model/
 import { modelConfig } from "./model/config.ts";
 import { createEmbedder, type Embedder } from "./model/embedder.ts";
 import { backbonePath } from "./model/hub.ts";
-import { bestPrecision, type Precision, uploadNetwork } from "./model/network.ts";
+import { bestPrecision, mergesBest, type Precision, uploadNetwork } from "./model/network.ts";
 import { Trainables } from "./model/trainables.ts";
 import { type Backbone, loadBackbone } from "./model/weights.ts";
 
@@ -96,12 +96,13 @@ export async function loadEmbedder(options: LoadOptions): Promise<PictureEmbedde
   const close = () => closeGpu(gpu);
   if (options.tuning) startTuning(gpu, options.tuning);
   try {
+    const precision = options.precision ?? bestPrecision(gpu);
     const trainables = new Trainables(gpu, adapter, { training: false });
     const network = uploadNetwork(gpu, backbone, { adapter, trainables }, {
-      precision: options.precision ?? bestPrecision(gpu),
+      precision,
       height: imgSize,
       width: imgSize,
-      merge: true,
+      merge: mergesBest(gpu, { precision, dropout: 0 }),
     });
     const embedder = await createEmbedder(gpu, {
       network,

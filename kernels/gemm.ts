@@ -25,6 +25,11 @@ export interface GemmInput {
   a?: Tensor;
   /** `nt`: `(N, K)`. `nn`, `tn`: `(K, N)`. */
   b?: Tensor;
+  /**
+   * Matrix units may round `b` to f16 where `a` is stored as f16, as they do `second.b`: what
+   * PyTorch's autocast does to LoRA's parameters.
+   */
+  roundsB?: boolean;
   /** `(M, N)`; leading dimensions count as one. */
   c: Tensor;
   /** A second product, with dropout of its own, added before `scale`: shapes as `a` and `b` with a depth of its own. */
@@ -97,7 +102,8 @@ export function gemm(plan: Plan, input: GemmInput): void {
   const problem = mismatch(input, sizes);
   if (problem) throw new RangeError(`Cannot compute ${label} (${form}): ${problem}`);
 
-  const isHalf = [a ?? second?.a, b].every((operand) => !operand || operand.dtype === "f16");
+  const stored = [a ?? second?.a, input.roundsB ? null : b];
+  const isHalf = stored.every((operand) => !operand || operand.dtype === "f16");
   const fallback = layout ?? defaultLayout(gpu, { m, n, k: k + k2, isHalf });
   const types = [a, b, second?.a, second?.b, c].map((tensor) => tensor?.dtype ?? "");
   // Matrix units give other bits than what a trial would compare them with. And sums of a run live

@@ -293,6 +293,23 @@ export function allocate<T>(gpu: Gpu, build: () => T): T {
 }
 
 /**
+ * Waits until something is ready to run; if it cannot be, it is freed.
+ *
+ * @throws {Error} What `ready` throws.
+ */
+export async function readyOrFreed<T extends { ready(): Promise<void>; destroy(): void }>(
+  made: T,
+): Promise<T> {
+  try {
+    await made.ready();
+  } catch (error) {
+    made.destroy();
+    throw error;
+  }
+  return made;
+}
+
+/**
  * A part of a tensor as a tensor of its own, sharing its memory.
  *
  * @param start First element, counted in the whole tensor.

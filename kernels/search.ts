@@ -5,6 +5,7 @@
  * @module
  */
 import { gemm } from "./gemm.ts";
+import { defaultLayout } from "./gemm_layout.ts";
 import {
   createTensor,
   destroyTensor,
@@ -180,7 +181,9 @@ async function searchBlock(
   ) => {
     const plan = new Plan(gpu);
     const { gallery: a, query: b, scores: c } = tensors;
-    gemm(plan, { form: "nt", a, b, c, label: "similarity" });
+    // Not tuned: these tensors are gone before anybody calls tune().
+    const layout = defaultLayout(gpu, { m: slots, n: rows, k: width, isHalf: false });
+    gemm(plan, { form: "nt", a, b, c, layout, label: "similarity" });
     record(plan);
     await plan.ready();
     for (let first = 0, queued = 1; first < total; first += slots, queued++) {

@@ -93,15 +93,15 @@ export async function tune(gpu: Gpu): Promise<number> {
   const tuning = tunings.get(gpu);
   if (!tuning) return 0;
   const { level, answers, questions } = tuning;
+  const count = questions.size;
   let wakeMs = WAKE_MS;
   for (const [key, { kernel, again }] of questions) {
+    questions.delete(key); // one that cannot be answered is not asked again
     answers.set(key, await fastest(gpu, kernel, { runs: RUNS[level], wakeMs }));
     wakeMs = BUSY_MS;
     for (const { record } of again) record();
     for (const { plan } of again) await plan.ready();
   }
-  const count = questions.size;
-  questions.clear();
   return count;
 }
 

@@ -2,6 +2,7 @@ import {
   allocate,
   type Gpu,
   readTensor,
+  readyOrFreed,
   sizeOf,
   type Tensor,
   writeTensor,
@@ -160,8 +161,7 @@ export class Embedder {
  * @throws {SyntaxError} If a kernel does not compile.
  */
 export async function createEmbedder(gpu: Gpu, options: EmbedderOptions): Promise<Embedder> {
-  const embedder = allocate(gpu, () => new Embedder(gpu, options));
-  await embedder.ready();
+  const embedder = await readyOrFreed(allocate(gpu, () => new Embedder(gpu, options)));
   embedder.refresh();
   return embedder;
 }

@@ -131,11 +131,15 @@ export class Encoder {
     for (const piece of this.#pieces(plan)) this.#forward(piece);
   }
 
-  /** Records from {@linkcode dPooled} to the gradients of the adapters, which are added to. */
+  /**
+   * Records from {@linkcode dPooled} to the gradients of the adapters, which are added to. Right
+   * after the forward, but for what touches neither input nor activations.
+   */
   recordBackward(plan: Plan): void {
-    const pieces = this.#pieces(plan);
-    for (const piece of pieces) {
-      if (pieces.length > 1) this.#forward(piece); // the last piece has overwritten what was kept
+    const [last, ...others] = this.#pieces(plan).reverse();
+    this.#backward(last!); // what it kept is still there, in the place of what others kept
+    for (const piece of others) {
+      this.#forward(piece);
       this.#backward(piece);
     }
   }

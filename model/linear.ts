@@ -75,7 +75,7 @@ export function linearForward(
   }
   if (!h) throw new TypeError(`Cannot compute ${name}: an adapter that is not merged needs h`);
   const input = droppedInput(plan, x, { dropped, dropout });
-  gemm(plan, { form: "nt", a: input, b: lora.a, c: h, label: "lora_A forward" });
+  recordDown(plan, { input, lora, h });
   if (!y) return;
   const second = { a: h, b: lora.b, scale: lora.scale };
   gemm(plan, { form: "nt", a: x, b: weight, c: y, second, bias, label, ...epilogue });
@@ -118,11 +118,12 @@ export function linearBackward(
   const input = isDropped ? x : droppedInput(plan, x, { dropped: scratch.dropped, dropout });
   if (!h) {
     h = shaped(plan, scratch.h, [rows, rank]);
-    gemm(plan, { form: "nt", a: input, b: lora.a, c: h, label: "lora_A forward" });
+    recordDown(plan, { input, lora, h });
   }
   const dh = shaped(plan, scratch.dh, [rows, rank]);
   const { scale } = lora;
-  gemm(plan, { form: "nn", a: dy, b: lora.b, c: dh, scale, label: "lora_B backward" });
+  const up = { b: lora.b, roundsB: true, label: "lora_B backward" };
+  gemm(plan, { form: "nn", a: dy, ...up, c: dh, scale });
   const gradient = { form: "tn", accumulate: true, workspace, label: "lora gradients" } as const;
   gemm(plan, { ...gradient, a: dy, b: h, c: lora.dB, scale });
   gemm(plan, { ...gradient, a: dh, b: input, c: lora.dA });
@@ -132,6 +133,15 @@ export function linearBackward(
   }
   const second = { a: dh, b: lora.a, scale: 1, dropout };
   gemm(plan, { form: "nn", a: dy, b: weight, c: dx, second, label, ...epilogue });
+}
+
+/** Records h = input·Aᵀ. */
+function recordDown(
+  plan: Plan,
+  { input, lora, h }: { input: Tensor; lora: Lora; h: Tensor },
+): void {
+  const down = { b: lora.a, roundsB: true, label: "lora_A forward" };
+  gemm(plan, { form: "nt", a: input, ...down, c: h });
 }
 
 /** Records `merged = W + s·B·A`, once a step. */

@@ -11,7 +11,7 @@ import { workspaceSize } from "../kernels/gemm.ts";
 import { type Gpu, sizeOf } from "../kernels/gpu.ts";
 import type { Adapter } from "./adapter.ts";
 import { parameterShapes } from "./config.ts";
-import { largestPiece } from "./network.ts";
+import { largestPiece, mergesBest, pieceSize } from "./network.ts";
 import { texelMemory } from "./texel_memory.ts";
 import { padTo4 } from "./trainables.ts";
 import type { TrainerOptions } from "./trainer.ts";
@@ -35,7 +35,7 @@ export interface MemoryOptions extends
 
 /** Bytes by what they are for. */
 export interface TrainingMemory {
-  /** The backbone, and the merged weights of a run without dropout. */
+  /** The backbone, and the weights that adapters are merged into, if they are. */
   weights: number;
   /** Adapters and head, their gradients and moments. */
   trained: number;
@@ -61,16 +61,16 @@ export interface TrainingMemory {
 export function trainingMemory(gpu: Gpu, options: MemoryOptions): TrainingMemory {
   const { batchSize, checkpointing = false, adapter, precision, backbone: { config } } = options;
   const images = 2 * batchSize;
-  const most = largestPiece(gpu, { config, tokens: tokensOf(options), precision });
-  const microBatch = Math.min(options.microBatch ?? images, images, most);
-  const evalImages = Math.min(options.evalImages, most);
+  const network = { config, tokens: tokensOf(options), precision };
+  const microBatch = pieceSize(gpu, network, { images, microBatch: options.microBatch });
+  const evalImages = Math.min(options.evalImages, largestPiece(gpu, network));
   const training = pieceMemory(gpu, options, { images: microBatch, checkpointing });
   const evaluation = pieceMemory(gpu, options, { images: evalImages, checkpointing: null });
   const dim = adapter.head?.embedDim ?? config.embedDim;
   const pieces = Math.ceil(images / microBatch);
   const loss = batchSize * (4 * dim + 4) * 4 + 256 * (1 + adapter.modules.length * pieces);
   const parts = {
-    weights: weightMemory(options),
+    weights: weightMemory(gpu, options),
     trained: trainedMemory(adapter),
     activations: training.activations,
     scratch: training.scratch,
@@ -81,7 +81,8 @@ export function trainingMemory(gpu: Gpu, options: MemoryOptions): TrainingMemory
   return { ...parts, total: Object.values(parts).reduce((sum, bytes) => sum + bytes, 0) };
 }
 
-function weightMemory({ backbone, adapter, precision, height, width }: MemoryOptions): number {
+function weightMemory(gpu: Gpu, options: MemoryOptions): number {
+  const { backbone, adapter, precision, height, width } = options;
   const { config, qvBias } = backbone;
   const shapes = parameterShapes(config);
   let bytes = qvBias ? config.depth * 3 * config.embedDim * 4 : 0;
@@ -89,7 +90,7 @@ function weightMemory({ backbone, adapter, precision, height, width }: MemoryOpt
     const isMatrix = shape.length > 1; // the two that are no weights, the tokens, are small
     bytes += sizeOf(shape) * (isMatrix ? elementBytes(precision) : 4);
   }
-  if (adapter.dropout === 0) {
+  if (isMerged(gpu, options)) {
     for (const { name } of adapter.modules) bytes += 4 * sizeOf(shapes.get(`${name}.weight`)!);
   }
   const patches = height * width / config.patch ** 2;
@@ -123,7 +124,7 @@ function pieceMemory(
   const e = elementBytes(precision);
   const ranks = ranksByLayer(adapter);
   const widest = Math.max(4, ...ranks.values());
-  const h = adapter.dropout === 0 ? 0 : [...ranks.values()].reduce((sum, rank) => sum + rank, 0);
+  const h = isMerged(gpu, options) ? 0 : [...ranks.values()].reduce((sum, rank) => sum + rank, 0);
 
   const streams = isTraining ? depth + 1 : 2;
   const block = e * (4 * c + f * (gated ? 2 : 1) + h) + 4 * (c + heads + 4);
@@ -168,7 +169,7 @@ function textureMemory(
   return texelMemory(
     gpu,
     works.filter(({ images }) => images > 0).map(({ images, isTraining }) => ({
-      ...{ precision, layers, isTraining, isMerged: adapter.dropout === 0, grid },
+      ...{ precision, layers, isTraining, isMerged: isMerged(gpu, options), grid },
       ...{ rows: images * tokensOf(options), patches: images * grid },
       ...{ embedDim: config.embedDim, headDim: config.headDim, patchSize: 3 * config.patch ** 2 },
     })),
@@ -180,6 +181,10 @@ function imageMemory({ backbone, adapter, height, width }: MemoryOptions, images
   const { embedDim } = backbone.config;
   const { hidden, embedDim: dim } = adapter.head ?? { hidden: 0, embedDim };
   return images * (height * width * 3 + 4 * (embedDim + 3 * hidden + (hidden ? 4 : 3) * dim + 1));
+}
+
+function isMerged(gpu: Gpu, { precision, adapter: { dropout } }: MemoryOptions): boolean {
+  return mergesBest(gpu, { precision, dropout });
 }
 
 function tokensOf({ backbone: { config }, height, width }: MemoryOptions): number {

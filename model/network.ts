@@ -219,3 +219,32 @@ export function largestPiece(
   }
   return images;
 }
+
+/**
+ * Images that are walked at a time: as many as are asked for, or all, if they can be bound. Where
+ * they cannot, pieces are of one size: every tensor is as large as the largest piece.
+ *
+ * @param images Of a batch.
+ * @param microBatch What is asked for.
+ * @throws {RangeError} If one image is more than the adapter can bind.
+ */
+export function pieceSize(
+  gpu: Gpu,
+  network: Pick<Network, "config" | "tokens" | "precision">,
+  { images, microBatch }: { images: number; microBatch: number | null | undefined },
+): number {
+  const most = largestPiece(gpu, network);
+  const wanted = Math.min(images, microBatch ?? images);
+  return wanted <= most ? wanted : Math.ceil(images / Math.ceil(images / most));
+}
+
+/**
+ * Whether adapters are best folded into the weights: without dropout that saves products. But folded
+ * weights are f32, so that small updates survive, and f32 keeps matrix units from products.
+ */
+export function mergesBest(
+  { hasMatrix }: Gpu,
+  { precision, dropout }: { precision: Precision; dropout: number },
+): boolean {
+  return dropout === 0 && !(hasMatrix && precision === "f16");
+}

@@ -10,6 +10,7 @@ import {
   createTensor,
   type Gpu,
   readTensor,
+  readyOrFreed,
   sizeOf,
   type Tensor,
   uploadTensor,
@@ -24,7 +25,7 @@ import type { Adapter } from "./adapter.ts";
 import { destroyTensors } from "./block.ts";
 import { Encoder } from "./encoder.ts";
 import { Head } from "./head.ts";
-import { largestPiece, type Network, uploadNetwork } from "./network.ts";
+import { mergesBest, type Network, pieceSize, uploadNetwork } from "./network.ts";
 import { Trainables } from "./trainables.ts";
 import type { OptimiserState, StepResult, TrainerOptions } from "./trainer_options.ts";
 
@@ -33,7 +34,9 @@ export type { OptimiserState, StepResult, TrainerOptions };
 const HEAD_STREAM = 0xffff; // of the dropout generator; adapters count from 0
 const MOST_QUEUED = 8; // steps between two fetches
 const STAGED_BYTES = 256 * 2 ** 20; // uploads that may wait for the GPU
-const F16_LOSS_SCALE = 1024; // where Game4Loc starts
+// Where torch.amp.GradScaler starts. From Game4Loc's 1024 on, once the loss is small, most of what
+// reaches the adapters of a batch of 128 pairs is less than f16 can hold.
+const F16_LOSS_SCALE = 65536;
 
 /** Trains an adapter; create it with {@linkcode createTrainer}. */
 export class Trainer {
@@ -56,7 +59,7 @@ export class Trainer {
   constructor(gpu: Gpu, options: TrainerOptions) {
     const { backbone, adapter, precision, height, width, batchSize: pairs } = options;
     const { dropout: rate } = adapter;
-    const merge = options.merge ?? rate === 0;
+    const merge = options.merge ?? mergesBest(gpu, { precision, dropout: rate });
     if (merge && rate > 0) {
       throw new RangeError(`Cannot merge adapters that are trained with dropout ${rate}`);
     }
@@ -65,7 +68,7 @@ export class Trainer {
     const layout = { precision, height, width, merge };
     const network = uploadNetwork(gpu, backbone, { adapter, trainables }, layout);
     const images = 2 * pairs;
-    const microBatch = Math.min(options.microBatch ?? images, largestPiece(gpu, network));
+    const microBatch = pieceSize(gpu, network, { images, microBatch: options.microBatch });
     const pieces = Math.ceil(images / microBatch);
     const sites = new Sites(gpu, 1 + adapter.modules.length * pieces);
     const encoder = new Encoder(gpu, network, {
@@ -372,6 +375,5 @@ function resultsOf(
  */
 export async function createTrainer(gpu: Gpu, options: TrainerOptions): Promise<Trainer> {
   const trainer = allocate(gpu, () => new Trainer(gpu, options));
-  await trainer.ready();
-  return trainer;
+  return await readyOrFreed(trainer);
 }

@@ -24,11 +24,11 @@ export interface TrainerOptions {
   pool: PoolMode;
   /** Pairs a step. */
   batchSize: number;
-  /** Images embedded at a time; by default as many as the adapter can bind. */
+  /** Images embedded at a time; by default all, or equal parts that the adapter can bind. */
   microBatch?: number | null;
   /** Keep only the inputs of blocks and compute the rest again in the backward; default false. */
   checkpointing?: boolean;
-  /** Merge the adapters into the weights each step; by default when there is no dropout. */
+  /** Merge the adapters into the weights each step; by default when there is no dropout, see `mergesBest`. */
   merge?: boolean;
   /** See `EncoderOptions`; default `pixels`. */
   input?: "pixels" | "rows";
@@ -42,7 +42,7 @@ export interface TrainerOptions {
   clipNorm: number;
   /** Key of the dropout masks. */
   seed: number;
-  /** Loss scale at the start of an f16 run, default 1024; f32 has none. */
+  /** Loss scale at the start of an f16 run, default 65536; f32 has none. */
   lossScale?: number;
 }
 

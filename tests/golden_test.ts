@@ -3,6 +3,7 @@
  * golden file in the folder `GOLDEN_DIR`.
  */
 import assert from "node:assert/strict";
+import { readScaler } from "../kernels/adamw.ts";
 import { type Gpu, readTensor, type Tensor, writeTensor } from "../kernels/gpu.ts";
 import { Plan, runPlans } from "../kernels/plan.ts";
 import { scheduleFactor } from "../model/schedule.ts";
@@ -210,8 +211,9 @@ async function checkRecipe(gpu: Gpu, golden: Golden, precision: Precision): Prom
 
     write(trainer, 0);
     trainer.computeGradients();
-    const { scaler, training } = { ...trainer.trainables, scaler: precision === "f16" ? 1024 : 1 };
-    const gradients = await gradientsOf(gpu, trainer, scaler);
+    const { training } = trainer.trainables;
+    const { scale } = readScaler((await trainer.readState()).scaler);
+    const gradients = await gradientsOf(gpu, trainer, scale);
     assertGradients(golden, "grad", gradients, tolerance.gradient);
     writeTensor(gpu, training!.gradients, new Float32Array(training!.gradients.shape[0]!));
 

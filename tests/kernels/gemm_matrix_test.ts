@@ -105,13 +105,17 @@ gpuTest("gemm() takes matrix units for f16 operands, tuned or not", async (gpu) 
   if (!gpu.hasF16) return;
   const units = { ...gpu, hasMatrix: true, device: emulating(gpu), pipelines: new Map() };
   const make = (dtype: DType) => createTensor(gpu, [8, 8], dtype);
-  const layoutOf = async (types: Partial<Record<"a" | "b" | "a2" | "b2", DType>>) => {
+  const layoutOf = async (
+    types: Partial<Record<"a" | "b" | "a2" | "b2", DType>>,
+    roundsB = false,
+  ) => {
     units.pipelines.clear();
     const { a, b, a2, b2 } = types;
     const plan = new Plan(units);
     gemm(plan, {
       form: "nt",
       c: make("f32"),
+      roundsB,
       ...(a && b ? { a: make(a), b: make(b) } : {}),
       ...(a2 && b2 ? { second: { a: make(a2), b: make(b2), scale: 1 } } : {}),
     });
@@ -124,8 +128,10 @@ gpuTest("gemm() takes matrix units for f16 operands, tuned or not", async (gpu) 
   assert.equal(await layoutOf({ a: "f16", b: "f16" }), "matrix");
   assert.equal(await layoutOf({ a: "f16", b: "f16", a2: "f16", b2: "f32" }), "matrix");
   assert.equal(await layoutOf({ a2: "f16", b2: "f32" }), "matrix");
+  assert.equal(await layoutOf({ a: "f16", b: "f32" }, true), "matrix");
   assert.equal(await tune(units), 0); // nothing to try
   assert.equal(await layoutOf({ a: "f32", b: "f16" }), "other");
   assert.equal(await layoutOf({ a: "f16", b: "f32" }), "other");
   assert.equal(await layoutOf({ a2: "f32", b2: "f32" }), "other");
+  assert.equal(await layoutOf({ a: "f32", b: "f32" }, true), "other");
 });

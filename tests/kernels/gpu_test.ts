@@ -10,6 +10,7 @@ import {
   type HostArray,
   openGpu,
   readTensor,
+  readyOrFreed,
   settleGpu,
   stagingSize,
   uploadTensor,
@@ -262,4 +263,14 @@ gpuTest("allocate() frees what was made when building fails, and nothing else", 
   assert.equal(gpu.memory.current, current);
   writeTensor(gpu, before, new Float32Array(8)); // is still there
   await settleGpu(gpu);
+});
+
+Deno.test("readyOrFreed() frees what cannot be made ready", async () => {
+  let freed = 0;
+  const made = (ready: Promise<void>) => ({ ready: () => ready, destroy: () => void freed++ });
+  const good = made(Promise.resolve());
+  assert.equal(await readyOrFreed(good), good);
+  assert.equal(freed, 0);
+  await assert.rejects(readyOrFreed(made(Promise.reject(new SyntaxError("bad")))), /bad/);
+  assert.equal(freed, 1);
 });

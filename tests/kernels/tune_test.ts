@@ -109,6 +109,20 @@ gpuTest(
   },
 );
 
+gpuTest("tune() asks no question again that it could not answer", async (gpu) => {
+  startTuning(gpu, { level: "full", answers: new Map() });
+  const plan = new Plan(gpu);
+  const { kernel, recorded } = kernelOf(gpu, plan);
+  const rehearse = () => {
+    throw new SyntaxError("gone");
+  };
+  recordTuned(plan, { ...kernel, key: "bad", rehearse });
+  recordTuned(plan, kernel);
+  await assert.rejects(tune(gpu), /gone/);
+  assert.equal(await tune(gpu), 1);
+  assert.equal(recorded.at(-1), "fast");
+});
+
 gpuTest("a trial on a GPU comes right behind other work, which keeps its clock up", async (gpu) => {
   const events: string[] = [];
   const spy = (object: object, name: string, event: string) => {

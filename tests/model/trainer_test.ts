@@ -107,6 +107,21 @@ modelTest("Trainer gives the same losses in pieces and with checkpointing", asyn
   assertClose(await losses({ microBatch: 4 }), expected, same); // 4 images, then 2
 });
 
+modelTest(
+  "Trainer walks the last piece once: what it kept is there for the backward",
+  async (gpu) => {
+    if (!gpu.hasTimestamps) return console.log(`${gpu.name} has no timestamp-query`);
+    for (const [microBatch, forwards] of [[6, 1], [4, 3], [2, 5]] as const) {
+      await withTrainer(gpu, { microBatch }, async (trainer) => {
+        trainer.write(tinyPixels(2 * PAIRS, 0), SMOOTHING);
+        const rows = await trainer.profile(1e-3);
+        const { calls } = rows.find(({ label }) => label === "attn.qkv forward")!;
+        assert.equal(calls, forwards, `pieces of ${microBatch}`);
+      });
+    }
+  },
+);
+
 modelTest("Trainer's gradients are those of its loss, dropout included", async (gpu) => {
   await withTrainer(gpu, deepDropout(), async (trainer) => {
     const { trainables } = trainer;
@@ -189,6 +204,18 @@ modelTest(
       const next = await train(trainer, 2);
       assert.deepEqual(next.map(({ lossScale }) => lossScale), [scale, scale]);
     });
+  },
+);
+
+modelTest(
+  "Trainer starts f16 where torch.amp.GradScaler does, and f32 without a scale",
+  async (gpu) => {
+    for (const [precision, scale] of [["f16", 65536], ["f32", 1]] as const) {
+      if (precision === "f16" && !gpu.hasF16) continue;
+      await withTrainer(gpu, { precision }, async (trainer) => {
+        assert.equal(readScaler((await trainer.readState()).scaler).scale, scale);
+      });
+    }
   },
 );
 
