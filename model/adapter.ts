@@ -350,13 +350,8 @@ function readInput({ metadata, path }: SafetensorsFile): AdapterInput | null {
   try {
     return INPUT_SCHEMA.parse(JSON.parse(text));
   } catch {
-    return refuse(
-      path,
-      `its input is ${
-        show(text)
-      }, expected JSON with imgSize, a multiple of 16, pool, avg or token, ` +
-        "and depth",
-    );
+    const wanted = "JSON with imgSize, a multiple of 16, pool, avg or token, and depth";
+    return refuse(path, `its input is ${show(text)}, expected ${wanted}`);
   }
 }
 

@@ -15,11 +15,11 @@
  *
  * @module
  */
-import { headTensors } from "../model/adapter.ts";
+import { headTensors, readAdapter } from "../model/adapter.ts";
 import { mergeAdapter } from "../model/merge.ts";
 import { writeSafetensors } from "../model/safetensors.ts";
 import { parseFlags, runScript, UsageError } from "./cli.ts";
-import { INFERENCE_FLAGS, readModel } from "./inference.ts";
+import { backboneFor, INFERENCE_FLAGS } from "./inference.ts";
 import { checkOutputs } from "./outputs.ts";
 import { folderOf, keepOnly, keepReading, modelFiles } from "./permissions.ts";
 
@@ -51,8 +51,8 @@ export async function main(args: string[]): Promise<void> {
   checkOutputs([flags.output]);
   await keepOnly({ write: [folderOf(flags.output)] });
   keepReading(modelFiles(flags));
-  const { adapter, backbone } = await readModel(flags);
-  if (adapter === null) throw new UsageError("Cannot run export: --adapter is missing");
+  const adapter = await readAdapter(flags.adapter);
+  const backbone = await backboneFor(adapter, flags);
   const tensors = mergeAdapter(backbone, adapter);
   for (const [name, tensor] of adapter.head ? headTensors(adapter.head) : []) {
     tensors.set(name, tensor);

@@ -7,6 +7,7 @@ import { existsSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { type Entry, parseEntries, readPairsText } from "../data/pairs.ts";
 import type { Gpu, Host } from "../kernels/gpu.ts";
+import { DEFAULT_INPUT } from "../model/adapter.ts";
 import { modelConfig } from "../model/config.ts";
 import { backbonePath } from "../model/hub.ts";
 import { bestPrecision, type Precision } from "../model/network.ts";
@@ -46,10 +47,16 @@ export const MODEL_FLAGS = {
     min: 1,
     help: "use only so many blocks of the backbone, from the first on: quick trials",
   },
-  img_size: { type: "integer", unit: "px", default: 384, min: 16, help: "side of the input" },
+  img_size: {
+    type: "integer",
+    unit: "px",
+    default: DEFAULT_INPUT.imgSize,
+    min: 16,
+    help: "side of the input",
+  },
   global_pool: {
     type: "string",
-    default: "avg",
+    default: DEFAULT_INPUT.pool,
     choices: ["avg", "token"],
     help: "mean of the patch tokens, or the class token",
   },

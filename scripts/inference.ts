@@ -28,21 +28,21 @@ export const INFERENCE_FLAGS = {
   global_pool: {
     type: "string",
     choices: ["avg", "token"],
-    help: "mean of the patch tokens, or the class token; by default as in the training, else avg",
+    help: "mean of the patch tokens, or the class token; by default as in the training",
   },
 } as const;
 
-/** Which adapter and backbone the flags name. */
-export interface ModelFlags {
-  /** Adapter folder; without one, embeddings are the backbone's pooled tokens. */
-  adapter: string | null;
+/** What the flags say about the backbone. */
+export interface BackboneFlags {
   model: string | null;
   weights: string | null;
   depth: number | null;
 }
 
 /** What the flags say about the model. */
-export interface InferenceFlags extends ModelFlags {
+export interface InferenceFlags extends BackboneFlags {
+  /** Adapter folder; without one, embeddings are the backbone's pooled tokens. */
+  adapter: string | null;
   img_size: number | null;
   global_pool: string | null;
   precision: string;
@@ -63,23 +63,24 @@ export function depthWarning(
 }
 
 /**
- * Reads an adapter and the backbone that it was trained on, or that the flags name.
+ * The backbone that the flags name, or that an adapter was trained on.
  *
- * @throws {Error} If a file is missing or damaged.
+ * @throws {Error} If its file is missing or damaged, or it has fewer blocks than are wanted.
  */
-export async function readModel(
-  { adapter: folder, model, weights, depth }: ModelFlags,
-): Promise<{ adapter: Adapter | null; backbone: Backbone }> {
-  const adapter = folder === null ? null : await readAdapter(folder);
-  const base = adapter?.baseModel ?? null;
+export async function backboneFor(
+  adapter: Adapter | null,
+  { model, weights, depth }: BackboneFlags,
+): Promise<Backbone> {
+  const { baseModel = null, input = null } = adapter ?? {};
+  const known = baseModel === null ? null : knownModel(baseModel);
   const backbone = await readBackbone({
-    model: model ?? (base !== null && knownModel(base)?.name || MODEL_FLAGS.model.default),
+    model: model ?? known?.name ?? MODEL_FLAGS.model.default,
     weights,
-    depth: depth ?? adapter?.input?.depth ?? null,
+    depth: depth ?? input?.depth ?? null,
   });
   const warning = adapter && depthWarning(adapter, backbone.config);
   if (warning) say("stderr", `warning: ${warning}`);
-  return { adapter, backbone };
+  return backbone;
 }
 
 /**
@@ -88,14 +89,15 @@ export async function readModel(
  * @throws {Error} If a file is missing or damaged, or adapter and backbone do not fit.
  */
 export async function loadForFlags(flags: InferenceFlags): Promise<PictureEmbedder> {
-  const { adapter, backbone } = await readModel(flags);
+  const adapter = flags.adapter === null ? null : await readAdapter(flags.adapter);
+  const weights = await backboneFor(adapter, flags);
   const level = flags.tune as TuneLevel;
   const answers = await readLayouts(level);
   const loaded = await loadEmbedder({
     ...hostOf(flags),
     tuning: { level, answers },
     ...(adapter && { adapter }),
-    weights: backbone,
+    weights,
     ...(flags.img_size !== null && { imgSize: flags.img_size }),
     ...(flags.global_pool !== null && { pool: flags.global_pool as PoolMode }),
     ...(flags.precision !== "auto" && { precision: flags.precision as Precision }),

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { type Adapter, writeAdapter } from "../../model/adapter.ts";
+import type { Adapter } from "../../model/adapter.ts";
 import { modelConfig } from "../../model/config.ts";
 import { initialAdapter } from "../../model/init.ts";
 import { writeSafetensors } from "../../model/safetensors.ts";
-import { depthWarning, type ModelFlags, readModel } from "../../scripts/inference.ts";
+import { type BackboneFlags, backboneFor, depthWarning } from "../../scripts/inference.ts";
 import { tinyAdapter, tinyConfig } from "../model/tiny.ts";
 import { tinyWeights } from "./tiny_world.ts";
 
@@ -20,30 +20,26 @@ Deno.test("depthWarning() says when a backbone is deeper than its adapter", () =
   assert.equal(depthWarning({ ...adapter, modules: [] }, modelConfig("vits16")), null);
 });
 
-Deno.test("readModel() takes the backbone and the depth that the adapter names, or the flags", async () => {
+Deno.test("backboneFor() takes backbone and depth that the adapter names, or the flags", async () => {
   const folder = await Deno.makeTempDir();
   try {
-    const at = (name: string) => join(folder, name);
-    await writeSafetensors(at("weights.safetensors"), tinyWeights());
+    const weights = join(folder, "weights.safetensors");
+    await writeSafetensors(weights, tinyWeights());
     const adapter = tinyAdapter(tinyConfig(2));
-    const flags = {
-      adapter: at("a"),
-      model: null,
-      weights: at("weights.safetensors"),
-      depth: null,
-    };
-    const depthOf = async (changes: Partial<Adapter>, more: Partial<ModelFlags> = {}) => {
-      await writeAdapter(at("a"), { ...adapter, ...changes });
-      const { backbone } = await readModel({ ...flags, ...more });
-      assert.equal(backbone.config.name, "vit_small_patch16_dinov3.lvd1689m");
-      return backbone.config.depth;
+    const depthOf = async (changes: Partial<Adapter>, flags: Partial<BackboneFlags> = {}) => {
+      const wanted = { model: null, weights, depth: null, ...flags };
+      const { config } = await backboneFor({ ...adapter, ...changes }, wanted);
+      assert.equal(config.name, "vit_small_patch16_dinov3.lvd1689m");
+      return config.depth;
     };
     const input = { imgSize: 32, pool: "avg", depth: 2 } as const;
     assert.equal(await depthOf({ input }), 2);
     assert.equal(await depthOf({ input }, { depth: 3 }), 3);
     assert.equal(await depthOf({}), 12);
     assert.equal(await depthOf({ baseModel: "anybody's" }), 12);
+    assert.equal((await backboneFor(null, { model: "vits16", weights, depth: 1 })).config.depth, 1);
     await assert.rejects(depthOf({ baseModel: "vitb16" }), /384.*768|768.*384/);
+    assert.equal(await depthOf({ baseModel: "vitb16" }, { model: "vits16" }), 12);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
