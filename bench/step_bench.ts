@@ -178,7 +178,11 @@ function queueStep(
   return { ms: performance.now() - start, isFetch, earlier };
 }
 
-/** Takes steps without a pause, as a GPU wants to be timed; times are those of one, from results to results. */
+/**
+ * Takes steps without a pause, as a GPU wants to be timed.
+ *
+ * @returns Times of one step, from results to results.
+ */
 export async function timeSteps(
   trainer: Trainer,
   options: StepOptions,

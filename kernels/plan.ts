@@ -112,7 +112,7 @@ function copiesOf(command: Command): readonly Copy[] {
   return isCopy(command) ? [command] : command.copies;
 }
 
-/** A kernel that is not bound to its tensors yet: textures are made when all that want one are known. */
+/** A kernel without its tensors: textures are made when all that want one are known. */
 interface Unbound {
   run: KernelRun;
   dispatch: Dispatch;

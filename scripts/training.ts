@@ -223,7 +223,8 @@ export function epochLengths(source: BatchSource): number[] {
 /**
  * Evaluates after `epoch` epochs, and keeps the adapter of each source that did better than ever.
  *
- * A test picture that cannot be read stops a run that has not begun, but not one that has learned.
+ * One that fails, as a test picture cannot be read, stops a run that has not begun; a run that has
+ * learned goes on without it.
  *
  * @throws {Exit} If a signal asked to stop.
  * @throws {Error} If the GPU failed, or nothing was trained yet.
