@@ -7,13 +7,12 @@ import matrix from "./gemm_matrix.wgsl" with { type: "text" };
 
 /**
  * How a GEMM is laid out on the machine: what part of the result a workgroup computes, and how.
- * `subgroup` is for adapters of 8 SIMD lanes (`texels`: it reads textures), `tile` for those with
- * workgroup memory, `matrix` for those with matrix units ({@linkcode Gpu.hasMatrix}).
+ * `subgroup` is for adapters of 8 SIMD lanes, `tile` for those with workgroup memory, `matrix` for
+ * those with matrix units ({@linkcode Gpu.hasMatrix}).
  */
 export type GemmLayout =
   | "subgroup 32x32"
   | "subgroup 32x64"
-  | "subgroup 32x64 texels"
   | "tile 64x64"
   | "tile 128x128"
   | "matrix 64x64";
@@ -32,7 +31,10 @@ export interface GemmCode {
   parts: number;
 }
 
-const wide = { code: subgroupGemm(2), rows: 32, columns: 64, parts: 1 };
+function subgroup(blocks: 1 | 2): GemmCode {
+  const code = subgroupGemm(blocks);
+  return { code, rows: 32, columns: 32 * blocks, parts: 1, readsTexels: true };
+}
 
 /** Of K: more would leave each too little to multiply. */
 const MOST_PARTS = 64;
@@ -44,9 +46,8 @@ function tile(side: 64 | 128): GemmCode {
 
 /** Every layout. */
 export const GEMM_LAYOUTS: Readonly<Record<GemmLayout, GemmCode>> = {
-  "subgroup 32x32": { code: subgroupGemm(1), rows: 32, columns: 32, parts: 1 },
-  "subgroup 32x64": wide,
-  "subgroup 32x64 texels": { ...wide, readsTexels: true },
+  "subgroup 32x32": subgroup(1),
+  "subgroup 32x64": subgroup(2),
   "tile 64x64": tile(64),
   "tile 128x128": tile(128),
   "matrix 64x64": {
@@ -58,9 +59,7 @@ export const GEMM_LAYOUTS: Readonly<Record<GemmLayout, GemmCode>> = {
 
 /** Layouts that are worth trying on an adapter; all of them give the same bits. */
 export function layoutsFor(gpu: Gpu): GemmLayout[] {
-  if (hasEightLanes(gpu)) {
-    return ["subgroup 32x32", "subgroup 32x64", "subgroup 32x64 texels"];
-  }
+  if (hasEightLanes(gpu)) return ["subgroup 32x32", "subgroup 32x64"];
   // With 128 x 128 a workgroup has 256 invocations and 16 KiB: every WebGPU adapter grants that.
   return ["tile 64x64", "tile 128x128"];
 }
@@ -81,6 +80,6 @@ export function defaultLayout(
   // The wide one takes 0.85 times as long for each column, those past the edge included; but half
   // a second more to compile, which small products do not pay back in a thousand calls.
   const cost = 0.85 * 64 * Math.ceil(n / 64);
-  const pays = m * n * k >= 1e8 && cost < 32 * Math.ceil(n / 32);
-  return pays ? "subgroup 32x64 texels" : "subgroup 32x32";
+  const pays = m * n * k >= 5e7 && cost < 32 * Math.ceil(n / 32);
+  return pays ? "subgroup 32x64" : "subgroup 32x32";
 }

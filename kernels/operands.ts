@@ -24,14 +24,14 @@ export function declareOperands(
   readsTexels: boolean,
   element = "f32",
 ): { source: string; asTexels: number[] } {
-  const asTexels = operands
-    .filter(({ tensor }) => readsTexels && tensor && fitsTexels(tensor))
-    .map(({ binding }) => binding);
-  const sources = operands.map(({ name, binding, type }) =>
-    asTexels.includes(binding)
-      ? texelSource(name, binding)
-      : `@group(0) @binding(${binding}) var<storage, read> ${name}: array<vec4<${type}>>;
-fn ${name}_at(i: u32) -> vec4<${element}> { return vec4<${element}>(${name}[i]); }`
-  );
+  const asTexels: number[] = [];
+  const sources = operands.map(({ name, binding, type, tensor }) => {
+    if (readsTexels && tensor && fitsTexels(tensor)) {
+      asTexels.push(binding);
+      return texelSource(name, binding, tensor.dtype);
+    }
+    return `@group(0) @binding(${binding}) var<storage, read> ${name}: array<vec4<${type}>>;
+fn ${name}_at(i: u32) -> vec4<${element}> { return vec4<${element}>(${name}[i]); }`;
+  });
   return { source: sources.join("\n"), asTexels };
 }

@@ -3,16 +3,22 @@
  *
  * Mesa's CPU adapter reads a storage buffer one lane after the other, each with a bounds check of
  * its own, and a texture eight lanes at a time: that is worth a copy where a kernel reads a tensor
- * often.
+ * often. They are storage textures, for it calls a function to load from a sampled one, which looks
+ * up the mipmap of each lane: 130 instructions, where a storage texture takes 42 and no call.
  *
  * @module
  */
-import { byteSize, elementBytes, type Gpu, sizeOf, type Tensor } from "./gpu.ts";
+import { byteSize, type DType, elementBytes, type Gpu, sizeOf, type Tensor } from "./gpu.ts";
 
-/** Texels in a row, as many as every WebGPU adapter grants: tensors are folded to it. */
-const WIDTH = 8192;
-/** Rows at most: 64 MiB of f32. */
-const HEIGHT = 512;
+/** Texels in a row: tensors are folded to it. */
+const WIDTH = 1024;
+/**
+ * Texels behind each row that hold nothing: a line of the cache. Without them what lies some rows of
+ * a tensor apart, as what the lanes read at a time does, would meet in a few sets of the L1 cache.
+ */
+const PAD = 4;
+/** Rows at most, which every WebGPU adapter grants: 64 MiB of f32. */
+const HEIGHT = 4096;
 
 /** Whether a tensor is of a type and size that can be read as a texture. */
 export function fitsTexels({ shape, dtype }: Pick<Tensor, "shape" | "dtype">): boolean {
@@ -32,17 +38,21 @@ export function requireTexels(label: string, tensor: Tensor): void {
   }
 }
 
+function formatOf(dtype: DType): GPUTextureFormat {
+  return dtype === "f16" ? "rgba16float" : "rgba32float";
+}
+
 /** WGSL that declares such a tensor, and `NAME_at(i)`: its elements 4i .. 4i + 3 as f32. */
-export function texelSource(name: string, binding: number): string {
-  return `@group(0) @binding(${binding}) var ${name}: texture_2d<f32>;
+export function texelSource(name: string, binding: number, dtype: DType): string {
+  return `@group(0) @binding(${binding}) var ${name}: texture_storage_2d<${formatOf(dtype)}, read>;
 fn ${name}_at(i: u32) -> vec4f {
-  return textureLoad(${name}, vec2u(i % ${WIDTH}, i / ${WIDTH}), 0);
+  return textureLoad(${name}, vec2u(i % ${WIDTH}, i / ${WIDTH}));
 }`;
 }
 
 /** Bytes of the texture that a tensor wants: rows are a power of 2, up to {@linkcode HEIGHT}. */
 export function texelBytes({ shape, dtype }: Pick<Tensor, "shape" | "dtype">): number {
-  return byteSize({ shape: [rowsOf(shape), WIDTH, 4], dtype });
+  return byteSize({ shape: [rowsOf(shape), WIDTH + PAD, 4], dtype });
 }
 
 function rowsOf(shape: readonly number[]): number {
@@ -61,9 +71,9 @@ export function textureFor(gpu: Gpu, { shape, dtype }: Tensor, slot: number): GP
   if (texture === undefined || texture.height < rows) {
     texture = gpu.device.createTexture({
       label: `texels ${key}`,
-      size: [WIDTH, rows],
-      format: dtype === "f16" ? "rgba16float" : "rgba32float",
-      usage: GPUTextureUsage.TEXTURE_BINDING | GPUTextureUsage.COPY_DST,
+      size: [WIDTH + PAD, rows],
+      format: formatOf(dtype),
+      usage: GPUTextureUsage.STORAGE_BINDING | GPUTextureUsage.COPY_DST,
     });
     gpu.textures.set(key, texture);
     gpu.memory.textures += texelBytes({ shape, dtype });

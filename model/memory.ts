@@ -76,7 +76,7 @@ export function trainingMemory(gpu: Gpu, options: MemoryOptions): TrainingMemory
     scratch: training.scratch,
     batch: imageMemory(options, images) + 4 * images * config.embedDim + loss,
     evaluation: evaluation.activations + evaluation.scratch + imageMemory(options, evalImages),
-    textures: textureMemory(gpu, options, { microBatch, evalImages }),
+    textures: textureMemory(gpu, options, { images, microBatch, evalImages }),
   };
   return { ...parts, total: Object.values(parts).reduce((sum, bytes) => sum + bytes, 0) };
 }
@@ -152,7 +152,7 @@ function ranksByLayer({ modules }: Adapter): Map<string, number> {
 function textureMemory(
   gpu: Gpu,
   options: MemoryOptions,
-  { microBatch, evalImages }: { microBatch: number; evalImages: number },
+  { images, microBatch, evalImages }: Record<"images" | "microBatch" | "evalImages", number>,
 ): number {
   const { backbone: { config }, adapter, precision, height, width } = options;
   const ranks = ranksByLayer(adapter);
@@ -163,14 +163,15 @@ function textureMemory(
   }).toArray();
   const grid = height * width / config.patch ** 2;
   const works = [
-    { images: microBatch, isTraining: true },
-    { images: evalImages, isTraining: false },
+    { all: images, piece: microBatch, isTraining: true },
+    { all: evalImages, piece: evalImages, isTraining: false },
   ];
   return texelMemory(
     gpu,
-    works.filter(({ images }) => images > 0).map(({ images, isTraining }) => ({
+    works.filter(({ piece }) => piece > 0).map(({ all, piece, isTraining }) => ({
       ...{ precision, layers, isTraining, isMerged: isMerged(gpu, options), grid },
-      ...{ rows: images * tokensOf(options), patches: images * grid },
+      ...{ rows: piece * tokensOf(options), patches: piece * grid },
+      head: adapter.head && { ...adapter.head, images: all },
       ...{ embedDim: config.embedDim, headDim: config.headDim, patchSize: 3 * config.patch ** 2 },
     })),
   );

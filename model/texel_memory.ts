@@ -1,4 +1,3 @@
-import { defaultLayout, GEMM_LAYOUTS } from "../kernels/gemm_layout.ts";
 import { type DType, type Gpu, hasEightLanes } from "../kernels/gpu.ts";
 import { fitsTexels, texelBytes } from "../kernels/texels.ts";
 import type { Precision } from "./network.ts";
@@ -24,18 +23,19 @@ export interface TexelOptions {
   /** Values of a patch. */
   patchSize: number;
   layers: readonly LayerShape[];
+  /** Takes all images of the batch at a time; null without one. */
+  head: { images: number; hidden: number; embedDim: number } | null;
   isMerged: boolean;
   isTraining: boolean;
 }
 
-/** A tensor that passes through a kernel's `slot`th texture. */
-type Passage = [slot: number, dtype: DType, ...shape: number[]];
+/** A tensor that a kernel reads as a texture, if it fits. */
+type Operand = [dtype: DType, ...shape: number[]];
 
 /**
  * Bytes of the textures through which a CPU adapter reads tensors: of each slot and type one, that
  * the largest tensor fits. 0 on a GPU.
  *
- * @param gpu Decides between layouts of kernels; nothing is allocated.
  * @param works What the device is used for, in order: where one needs a larger texture than those
  *   before it, the smaller one stays.
  */
@@ -44,12 +44,15 @@ export function texelMemory(gpu: Gpu, works: readonly TexelOptions[]): number {
   const made = new Map<string, number>();
   let total = 0;
   for (const work of works) {
-    const needs = Map.groupBy(
-      passages(gpu, work).filter(([, dtype, ...shape]) => fitsTexels({ shape, dtype })),
-      ([slot, dtype]) => `${slot} ${dtype}`,
-    );
-    for (const [key, tensors] of needs) {
-      const need = Math.max(...tensors.map(([, dtype, ...shape]) => texelBytes({ shape, dtype })));
+    const needs = new Map<string, number>();
+    for (const operands of kernels(work)) {
+      const fitting = operands.map(([dtype, ...shape]) => ({ dtype, shape })).filter(fitsTexels);
+      for (const [slot, tensor] of fitting.entries()) {
+        const key = `${slot} ${tensor.dtype}`;
+        needs.set(key, Math.max(needs.get(key) ?? 0, texelBytes(tensor)));
+      }
+    }
+    for (const [key, need] of needs) {
       if (need <= (made.get(key) ?? 0)) continue;
       made.set(key, need);
       total += need;
@@ -58,55 +61,48 @@ export function texelMemory(gpu: Gpu, works: readonly TexelOptions[]): number {
   return total;
 }
 
-function passages(gpu: Gpu, work: TexelOptions): Passage[] {
+/** Of each kernel that reads textures its operands, in their order. */
+function kernels(work: TexelOptions): Operand[][] {
   const { precision, rows, patches, grid, embedDim, headDim, patchSize, isTraining } = work;
-  const attention: Passage[] = [
-    [0, precision, rows, 3 * embedDim],
-    [1, "f32", grid, headDim / 2],
-    [2, "f32", grid, headDim / 2],
-    ...(isTraining ? [[3, precision, rows, embedDim] satisfies Passage] : []),
-  ];
-  const embed = product(gpu, [patches, embedDim, patchSize], [
-    [0, precision, patches, patchSize],
-    [1, precision, embedDim, patchSize],
-  ]);
+  const angles: Operand = ["f32", grid, headDim / 2];
+  const attention: Operand[] = [[precision, rows, 3 * embedDim], angles, angles];
+  if (isTraining) attention.push([precision, rows, embedDim]);
   return [
-    ...attention,
-    ...embed,
-    ...work.layers.flatMap((layer) => layerPassages(gpu, layer, work)),
+    attention,
+    [[precision, patches, patchSize], [precision, embedDim, patchSize]],
+    ...work.layers.flatMap((layer) => layerKernels(layer, work)),
+    ...headKernels(work),
   ];
 }
 
 /** The products of `linear.ts`. */
-function layerPassages(gpu: Gpu, layer: LayerShape, work: TexelOptions): Passage[] {
-  const { out, in: width, rank } = layer;
+function layerKernels({ out, in: width, rank }: LayerShape, work: TexelOptions): Operand[][] {
   const { precision, rows, isMerged, isTraining } = work;
-  const x: Passage = [0, precision, rows, width];
-  const dy: Passage = [0, precision, rows, out];
-  const weight: Passage = [1, rank > 0 && isMerged ? "f32" : precision, out, width];
-  const hasSecond = rank > 0 && !isMerged;
-  const second = (width: number): Passage[] =>
-    hasSecond ? [[2, precision, rows, rank], [3, "f32", rank, width]] : [];
-  const depth = (k: number) => hasSecond ? k + rank : k;
-  const forward = product(gpu, [rows, out, depth(width)], [x, weight, ...second(out)]);
-  const merge = product(gpu, [out, width, rank], [[0, "f32", out, rank], [1, "f32", rank, width]]);
-  const down = product(gpu, [rows, rank, width], [x, [1, "f32", rank, width]]);
-  if (!isTraining) {
-    return [...forward, ...(rank === 0 ? [] : isMerged ? merge : down)];
+  const x: Operand = [precision, rows, width];
+  const dy: Operand = [precision, rows, out];
+  const h: Operand = [precision, rows, rank];
+  const [loraA, loraB]: Operand[] = [["f32", rank, width], ["f32", out, rank]];
+  if (rank === 0) {
+    const weight: Operand = [precision, out, width];
+    return [[x, weight], ...(isTraining ? [[dy, weight]] : [])];
   }
-  const backward = product(gpu, [rows, width, depth(out)], [dy, weight, ...second(width)]);
-  if (rank === 0) return [...forward, ...backward];
-  return [
-    ...(isMerged ? merge : []),
-    ...[...forward, ...backward, ...down],
-    ...product(gpu, [rows, rank, out], [dy, [1, "f32", out, rank]]),
-    ...product(gpu, [out, rank, rows], [dy, [1, precision, rows, rank]]),
-    ...product(gpu, [rank, width, rows], [[0, precision, rows, rank], [1, precision, rows, width]]),
-  ];
+  const weight: Operand = [isMerged ? "f32" : precision, out, width];
+  const [forward, backward] = isMerged ? [[], []] : [[h, loraB!], [h, loraA!]];
+  const products = [[x, weight, ...forward], isMerged ? [loraB!, loraA!] : [x, loraA!]];
+  if (!isTraining) return products;
+  const gradients = [[x, loraA!], [dy, loraB!], [dy, h], [h, x]];
+  return [...products, [dy, weight, ...backward], ...gradients];
 }
 
-/** What an m × n product of depth k passes through textures. */
-function product(gpu: Gpu, [m, n, k]: [number, number, number], operands: Passage[]): Passage[] {
-  const layout = GEMM_LAYOUTS[defaultLayout(gpu, { m, n, k, isHalf: false })];
-  return layout.readsTexels ? operands : [];
+/** The products of `head.ts`, all in f32. */
+function headKernels({ head, embedDim: width, isTraining }: TexelOptions): Operand[][] {
+  if (!head) return [];
+  const { images, hidden, embedDim } = head;
+  const rows = (columns: number): Operand => ["f32", images, columns];
+  const weights: Operand[] = [["f32", hidden, width], ["f32", embedDim, hidden]];
+  const products = [[rows(width), weights[0]!], [rows(hidden), weights[1]!]];
+  if (!isTraining) return products;
+  const inputs = [[rows(hidden), weights[0]!], [rows(embedDim), weights[1]!]];
+  const gradients = [[rows(hidden), rows(width)], [rows(embedDim), rows(hidden)]];
+  return [...products, ...inputs, ...gradients];
 }

@@ -18,7 +18,12 @@ Deno.test("declareOperands() declares textures of what fits, buffers of the rest
   const kinds = (source: string) =>
     source.match(/@binding.*/g)!.map((line) => /^@binding\((\d+)\) var(.*)$/.exec(line)!.slice(1));
   const buffer = (i: number) => [`${5 + i}`, `<storage, read> t${i}: array<vec4<Type>>;`];
-  const texture = (i: number) => [`${5 + i}`, ` t${i}: texture_2d<f32>;`];
+  const texture = (
+    i: number,
+  ) => [
+    `${5 + i}`,
+    ` t${i}: texture_storage_2d<${i === 4 ? "rgba16float" : "rgba32float"}, read>;`,
+  ];
 
   const some = declareOperands(operands, true);
   assert.deepEqual(some.asTexels, [5, 9]);
