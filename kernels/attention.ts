@@ -2,6 +2,7 @@ import { type Gpu, hasEightLanes, type Tensor } from "./gpu.ts";
 import { declareOperands } from "./operands.ts";
 import type { Plan } from "./plan.ts";
 import { requireTensors } from "./shape.ts";
+import { list } from "./written.ts";
 import forward from "./attention.wgsl" with { type: "text" };
 import backward from "./attention_backward.wgsl" with { type: "text" };
 import backwardKv from "./attention_backward_kv.wgsl" with { type: "text" };
@@ -10,7 +11,7 @@ import backwardQ from "./attention_backward_q.wgsl" with { type: "text" };
 import owned from "./attention_owned.wgsl" with { type: "text" };
 import common from "./attention_rows.wgsl" with { type: "text" };
 import { splitLanes, splitRows, SPLITS, splitSpan } from "./attention_split.ts";
-import subgroup from "./attention_subgroup.wgsl" with { type: "text" };
+import { MEETINGS, meetingSpan, subgroupRows } from "./attention_subgroup.ts";
 import tile from "./attention_tile.wgsl" with { type: "text" };
 
 /** How the kernels are laid out on the machine; `auto` takes the one made for the adapter. */
@@ -54,6 +55,8 @@ interface Layout {
   readsTexels: boolean;
   /** Rows a workgroup owns. */
   span: number;
+  /** Shared rows at a time. */
+  pass: number;
 }
 
 /** One kernel over all rows of all heads. */
@@ -62,6 +65,8 @@ interface RowKernel {
   label: string;
   code: string;
   include?: string[];
+  /** Arrays (batch, HEADS, TOKENS) of which it reads the numbers of all passing rows at once. */
+  passing?: string[];
   /** Gradient of the output, if it is an operand. */
   dOut?: Tensor;
   /** Bindings after the operands. */
@@ -128,7 +133,9 @@ export function attentionBackward(plan: Plan, input: AttentionBackwardInput): vo
   add(plan, input, {
     name: "backwardKv",
     label: `${label}_kv`,
-    code: variantOf(plan, input) === "tile" ? backwardKvTile : backwardKv,
+    ...(variantOf(plan, input) === "tile"
+      ? { code: backwardKvTile }
+      : { code: backwardKv, passing: ["lse", "delta"] }),
     include: [backward],
     dOut,
     tensors: [lse, dQkv, delta],
@@ -142,15 +149,21 @@ function variantOf(plan: Plan, { variant = "auto" }: AttentionInput) {
 
 function layoutOf(plan: Plan, input: AttentionInput, name: KernelName): Layout {
   switch (variantOf(plan, input)) {
-    case "subgroup":
-      return { shared: [owned, subgroup], readsTexels: true, span: 32 };
+    case "subgroup": {
+      const meeting = MEETINGS[name];
+      const shared = [owned, subgroupRows(meeting)];
+      return { shared, readsTexels: true, span: meetingSpan(meeting), pass: meeting.pass };
+    }
     case "tile":
-      return { shared: [owned, tile], readsTexels: false, span: name === "backwardKv" ? 32 : 64 };
+      return {
+        ...{ shared: [owned, tile], readsTexels: false },
+        ...{ span: name === "backwardKv" ? 32 : 64, pass: 4 },
+      };
     case "split": {
       const split = SPLITS[name];
       const lanes = splitLanes(split, input.qkv.shape[1]!);
       const span = splitSpan(split, lanes);
-      return { shared: [splitRows(split, lanes)], readsTexels: false, span };
+      return { shared: [splitRows(split, lanes)], readsTexels: false, span, pass: split.pass };
     }
   }
 }
@@ -170,9 +183,9 @@ function checkTensors(label: string, input: AttentionInput): void {
 
 function add(plan: Plan, input: AttentionInput, kernel: RowKernel): void {
   const { qkv, cos, sin, heads, prefix } = input;
-  const { name, label, code, include = [], dOut, tensors, products } = kernel;
+  const { name, label, code, include = [], passing = [], dOut, tensors, products } = kernel;
   const [batch, tokens] = qkv.shape as [number, number];
-  const { shared, readsTexels, span } = layoutOf(plan, input, name);
+  const { shared, readsTexels, span, pass } = layoutOf(plan, input, name);
   const operands = [
     { name: "qkv", type: "Activation", tensor: qkv },
     { name: "cosine", type: "f32", tensor: cos },
@@ -183,7 +196,10 @@ function add(plan: Plan, input: AttentionInput, kernel: RowKernel): void {
   plan.add({
     label,
     code,
-    include: [source, common, ...shared, ...include],
+    include: [
+      ...[source, common, ...shared, ...include],
+      ...passing.map((array) => passingNumbers(array, pass)),
+    ],
     constants: { HEADS: heads, TOKENS: tokens, PREFIX: prefix },
     types: { Activation: qkv.dtype },
     tensors: [...operands.map(({ tensor }) => tensor), ...tensors],
@@ -191,4 +207,10 @@ function add(plan: Plan, input: AttentionInput, kernel: RowKernel): void {
     groups: [Math.ceil(tokens / span), heads, batch],
     flops: products * 2 * DIM * batch * heads * tokens ** 2,
   });
+}
+
+/** WGSL of ARRAY_of(first): the numbers of `pass` rows, the last row's for those past the end. */
+function passingNumbers(array: string, pass: number): string {
+  const numbers = list(pass, (j) => `${array}[place_of(first + ${j}u)]`);
+  return `fn ${array}_of(first: u32) -> Scalars { return Scalars(${numbers}); }`;
 }

@@ -1,8 +1,8 @@
 // Attention backward, keys and values (formulas in attention_backward.wgsl).
 //
-// A lane owns key rows; grid (rows / SPAN, HEADS, batch). Queries pass two at a time. Four rows of
-// 64 are kept for each row owned: for a lane that owns it whole, more registers than a GPU has, see
-// attention_backward_kv_tile.wgsl.
+// A lane owns key rows; grid (rows / SPAN, HEADS, batch). Queries pass PASS at a time; lse_of and
+// delta_of, their numbers, are written by attention.ts. Four rows of 64 are kept for each row owned:
+// for a lane that owns it whole, more registers than a GPU has, see attention_backward_kv_tile.wgsl.
 
 const KIND_A = QUERY;
 const KIND_B = GRADIENT;
@@ -24,11 +24,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
     stage(query);
     let queries = share_rows(QUERY, query);
     let gradients = share_rows(GRADIENT, query);
-    let lses = Scalars(lse[place_of(query)], lse[place_of(query + 1u)]);
-    let deltas = Scalars(delta[place_of(query)], delta[place_of(query + 1u)]);
     let scores = times(dot_rows(&k, queries), SCALE);
-    let p = within(exp_of(minus_each(scores, lses)), query, 0.0);
-    let ds = product(p, minus_each(dot_rows(&v, gradients), deltas));
+    let p = within(exp_of(minus_each(scores, lse_of(query))), query, 0.0);
+    let ds = product(p, minus_each(dot_rows(&v, gradients), delta_of(query)));
     accumulate(&dv, Value(1.0), p, gradients);
     accumulate(&dk, Value(1.0), ds, queries);
   }

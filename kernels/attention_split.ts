@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { count, list, xyzw } from "./written.ts";
 
 /** How rows are split over lanes, by powers of two: `rows` at most `team`, `team` at most 8. */
 export interface Split {
@@ -10,7 +11,7 @@ export interface Split {
   team: number;
   /** Rows of a team. */
   rows: number;
-  /** Shared rows that pass at a time, 2 or 4; `backwardKv` is written for 2. */
+  /** Shared rows that pass at a time, 2 or 4. */
   pass: number;
   /** The sums so far are rescaled when more is added. */
   rescales: boolean;
@@ -51,14 +52,11 @@ export function splitSpan({ team, rows }: Split, lanes: number): number {
  * Lanes of a subgroup are taken to be neighbours in the workgroup, as they are in all drivers.
  */
 export function splitRows({ team, rows, pass, rescales }: Split, lanes: number): string {
-  const count = (n: number) => Array.from({ length: n }, (_, i) => i);
-  const list = (n: number, item: (i: number) => string) => count(n).map(item).join(", ");
-  const lines = (n: number, line: (i: number) => string) => count(n).map(line).join("\n  ");
+  const lines = (n: number, line: (i: number) => string) => list(n, line, "\n  ");
   const parts = 16 / team; // vec4s that a lane keeps of a row
   const pairs = parts / 2;
   const tile = lanes / 4; // shared rows of a kind: two pairs for each lane to read
   const swap = (x: string, mask: number) => mask === 0 ? x : `subgroupShuffleXor(${x}, ${mask}u)`;
-  const xyzw = (j: number) => "xyzw"[j]!;
   const halvings = [4, 2, 1].filter((step) => step < rows).flatMap((step) =>
     count(step).map((r) => `s${r} += ${swap(`s${r + step}`, step)};`)
   );

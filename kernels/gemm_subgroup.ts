@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { list } from "./written.ts";
 
 /**
  * Writes the kernel: one subgroup of 8 lanes computes 32 rows × `32 * blocks` columns.
@@ -16,11 +17,9 @@
  * keeps of its instructions: two blocks fit, three do not.
  */
 export function subgroupGemm(blocks: 1 | 2): string {
-  const columns = Array.from({ length: blocks }, (_, block) => block);
-  const rows = Array.from({ length: 32 }, (_, row) => row);
+  const eachBlock = (line: (block: number) => string) => list(blocks, line, "\n");
   const each = (line: (block: number, row: number) => string) =>
-    columns.flatMap((block) => rows.map((row) => line(block, row))).join("\n");
-  const eachBlock = (line: (block: number) => string) => columns.map(line).join("\n");
+    eachBlock((block) => list(32, (row) => line(block, row), "\n"));
   const sum = (block: number, row: number) => `c${block}_${row}`;
   const foldAll = each((block, row) =>
     `${sum(block, row)} = ` +

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { list } from "./written.ts";
 
 /**
  * Writes the kernel: side × side outputs a workgroup, 8 × 8 of them an invocation.
@@ -32,12 +33,9 @@ ${
         `${left} = fma(vec4f(${a}), b0, ${left}); ${right} = fma(vec4f(${a}), b1, ${right});`
       )
     }`;
-  const steps = Array.from({ length: 16 }, (_, k) => `{ ${step(k)} }`).join("\n");
+  const steps = list(16, (k) => `{ ${step(k)} }`, "\n");
   const store = (tile: string, at: string, block: string) =>
-    [0, 1, 2, 3].map((i) =>
-      `${tile}[4 * ${at}.y + ${i}][${at}.x ^ (2 * ${at}.y)] = ${block}[${i}];`
-    )
-      .join("\n");
+    list(4, (i) => `${tile}[4 * ${at}.y + ${i}][${at}.x ^ (2 * ${at}.y)] = ${block}[${i}];`, "\n");
 
   return /* wgsl */ `
 const SIDE = ${side}u;
