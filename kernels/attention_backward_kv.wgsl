@@ -24,9 +24,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
     stage(query);
     let queries = share_rows(QUERY, query);
     let gradients = share_rows(GRADIENT, query);
+    let lses = lse_of(query);
+    let deltas = delta_of(query);
     let scores = times(dot_rows(&k, queries), SCALE);
-    let p = within(exp_of(minus_each(scores, lse_of(query))), query, 0.0);
-    let ds = product(p, minus_each(dot_rows(&v, gradients), delta_of(query)));
+    let p = within(exp_of(minus_each(scores, lses)), query, 0.0);
+    let ds = product(p, minus_each(dot_rows(&v, gradients), deltas));
     accumulate(&dv, Value(1.0), p, gradients);
     accumulate(&dk, Value(1.0), ds, queries);
   }
