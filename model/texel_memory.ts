@@ -81,16 +81,17 @@ function layerKernels({ out, in: width, rank }: LayerShape, work: TexelOptions):
   const x: Operand = [precision, rows, width];
   const dy: Operand = [precision, rows, out];
   const h: Operand = [precision, rows, rank];
-  const [loraA, loraB]: Operand[] = [["f32", rank, width], ["f32", out, rank]];
+  const loraA: Operand = ["f32", rank, width];
+  const loraB: Operand = ["f32", out, rank];
   if (rank === 0) {
     const weight: Operand = [precision, out, width];
     return [[x, weight], ...(isTraining ? [[dy, weight]] : [])];
   }
   const weight: Operand = [isMerged ? "f32" : precision, out, width];
-  const [forward, backward] = isMerged ? [[], []] : [[h, loraB!], [h, loraA!]];
-  const products = [[x, weight, ...forward], isMerged ? [loraB!, loraA!] : [x, loraA!]];
+  const [forward, backward] = isMerged ? [[], []] : [[h, loraB], [h, loraA]];
+  const products = [[x, weight, ...forward], isMerged ? [loraB, loraA] : [x, loraA]];
   if (!isTraining) return products;
-  const gradients = [[x, loraA!], [dy, loraB!], [dy, h], [h, x]];
+  const gradients = [[x, loraA], [dy, loraB], [dy, h], [h, x]];
   return [...products, [dy, weight, ...backward], ...gradients];
 }
 
@@ -99,10 +100,11 @@ function headKernels({ head, embedDim: width, isTraining }: TexelOptions): Opera
   if (!head) return [];
   const { images, hidden, embedDim } = head;
   const rows = (columns: number): Operand => ["f32", images, columns];
-  const weights: Operand[] = [["f32", hidden, width], ["f32", embedDim, hidden]];
-  const products = [[rows(width), weights[0]!], [rows(hidden), weights[1]!]];
+  const first: Operand = ["f32", hidden, width];
+  const last: Operand = ["f32", embedDim, hidden];
+  const products = [[rows(width), first], [rows(hidden), last]];
   if (!isTraining) return products;
-  const inputs = [[rows(hidden), weights[0]!], [rows(embedDim), weights[1]!]];
+  const inputs = [[rows(hidden), first], [rows(embedDim), last]];
   const gradients = [[rows(hidden), rows(width)], [rows(embedDim), rows(hidden)]];
   return [...products, ...inputs, ...gradients];
 }
