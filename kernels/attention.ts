@@ -1,4 +1,4 @@
-import { type Gpu, hasEightLanes, type Tensor } from "./gpu.ts";
+import { type DType, type Gpu, hasEightLanes, type Tensor } from "./gpu.ts";
 import { declareOperands } from "./operands.ts";
 import type { Plan } from "./plan.ts";
 import { requireTensors } from "./shape.ts";
@@ -8,14 +8,16 @@ import backward from "./attention_backward.wgsl" with { type: "text" };
 import backwardKv from "./attention_backward_kv.wgsl" with { type: "text" };
 import backwardKvTile from "./attention_backward_kv_tile.wgsl" with { type: "text" };
 import backwardQ from "./attention_backward_q.wgsl" with { type: "text" };
+import matrix from "./attention_matrix.wgsl" with { type: "text" };
 import owned from "./attention_owned.wgsl" with { type: "text" };
 import common from "./attention_rows.wgsl" with { type: "text" };
 import { splitLanes, splitRows, SPLITS, splitSpan } from "./attention_split.ts";
 import { MEETINGS, meetingSpan, subgroupRows } from "./attention_subgroup.ts";
 import tile from "./attention_tile.wgsl" with { type: "text" };
+import fragment from "./matrix_fragment.wgsl" with { type: "text" };
 
 /** How the kernels are laid out on the machine; `auto` takes the one made for the adapter. */
-export type AttentionVariant = "auto" | "subgroup" | "split" | "tile";
+export type AttentionVariant = "auto" | "subgroup" | "matrix" | "split" | "tile";
 
 /** Tensors of {@linkcode attention}. */
 export interface AttentionInput {
@@ -52,11 +54,13 @@ type KernelName = keyof typeof SPLITS;
 interface Layout {
   /** Sources after those of the rows. */
   shared: string[];
-  readsTexels: boolean;
+  readsTexels?: boolean;
+  /** Element types of its own, as `KernelRun.types`. */
+  types?: Readonly<Record<string, DType>>;
   /** Rows a workgroup owns. */
   span: number;
-  /** Shared rows at a time. */
-  pass: number;
+  /** WGSL of ARRAY_of(first), the numbers of all passing rows; `place`: which array of how many. */
+  passing?: (array: string, place: number) => string;
 }
 
 /** One kernel over all rows of all heads. */
@@ -65,8 +69,8 @@ interface RowKernel {
   label: string;
   code: string;
   include?: string[];
-  /** Arrays (batch, HEADS, TOKENS) of which it reads the numbers of all passing rows at once. */
-  passing?: string[];
+  /** Arrays (batch, HEADS, TOKENS) of which it wants the numbers of all passing rows. */
+  numbers?: string[];
   /** Gradient of the output, if it is an operand. */
   dOut?: Tensor;
   /** Bindings after the operands. */
@@ -77,8 +81,9 @@ interface RowKernel {
 
 const DIM = 64; // of a head; the kernels are written for it
 
-/** The variant made for an adapter. */
-export function attentionVariant(gpu: Gpu): Exclude<AttentionVariant, "auto"> {
+/** The variant made for an adapter. Matrix units round turned rows to f16: only for rows in f16. */
+export function attentionVariant(gpu: Gpu, dtype: DType): Exclude<AttentionVariant, "auto"> {
+  if (gpu.hasMatrix && dtype === "f16") return "matrix";
   if (hasEightLanes(gpu)) return "subgroup";
   return gpu.subgroupSize >= 8 ? "split" : "tile";
 }
@@ -133,9 +138,8 @@ export function attentionBackward(plan: Plan, input: AttentionBackwardInput): vo
   add(plan, input, {
     name: "backwardKv",
     label: `${label}_kv`,
-    ...(variantOf(plan, input) === "tile"
-      ? { code: backwardKvTile }
-      : { code: backwardKv, passing: ["lse", "delta"] }),
+    code: variantOf(plan, input) === "tile" ? backwardKvTile : backwardKv,
+    numbers: ["lse", "delta"],
     include: [backward],
     dOut,
     tensors: [lse, dQkv, delta],
@@ -143,27 +147,38 @@ export function attentionBackward(plan: Plan, input: AttentionBackwardInput): vo
   });
 }
 
-function variantOf(plan: Plan, { variant = "auto" }: AttentionInput) {
-  return variant === "auto" ? attentionVariant(plan.gpu) : variant;
+function variantOf(plan: Plan, { variant = "auto", qkv }: AttentionInput) {
+  return variant === "auto" ? attentionVariant(plan.gpu, qkv.dtype) : variant;
 }
 
 function layoutOf(plan: Plan, input: AttentionInput, name: KernelName): Layout {
   switch (variantOf(plan, input)) {
     case "subgroup": {
       const meeting = MEETINGS[name];
-      const shared = [owned, subgroupRows(meeting)];
-      return { shared, readsTexels: true, span: meetingSpan(meeting), pass: meeting.pass };
-    }
-    case "tile":
       return {
-        ...{ shared: [owned, tile], readsTexels: false },
-        ...{ span: name === "backwardKv" ? 32 : 64, pass: 4 },
+        shared: [owned, subgroupRows(meeting)],
+        readsTexels: true,
+        span: meetingSpan(meeting),
+        passing: (array) => passingNumbers(array, meeting.pass),
       };
+    }
+    case "matrix":
+      return {
+        shared: [fragment, `const RAISES = ${name === "forward"};`, matrix],
+        types: { Element: "f16" },
+        span: 48,
+        passing: keptNumbers,
+      };
+    case "tile":
+      return { shared: [owned, tile], span: name === "backwardKv" ? 32 : 64 };
     case "split": {
       const split = SPLITS[name];
       const lanes = splitLanes(split, input.qkv.shape[1]!);
-      const span = splitSpan(split, lanes);
-      return { shared: [splitRows(split, lanes)], readsTexels: false, span, pass: split.pass };
+      return {
+        shared: [splitRows(split, lanes)],
+        span: splitSpan(split, lanes),
+        passing: (array) => passingNumbers(array, split.pass),
+      };
     }
   }
 }
@@ -183,9 +198,9 @@ function checkTensors(label: string, input: AttentionInput): void {
 
 function add(plan: Plan, input: AttentionInput, kernel: RowKernel): void {
   const { qkv, cos, sin, heads, prefix } = input;
-  const { name, label, code, include = [], passing = [], dOut, tensors, products } = kernel;
+  const { name, label, code, include = [], numbers = [], dOut, tensors, products } = kernel;
   const [batch, tokens] = qkv.shape as [number, number];
-  const { shared, readsTexels, span, pass } = layoutOf(plan, input, name);
+  const { shared, readsTexels = false, types, span, passing } = layoutOf(plan, input, name);
   const operands = [
     { name: "qkv", type: "Activation", tensor: qkv },
     { name: "cosine", type: "f32", tensor: cos },
@@ -196,12 +211,9 @@ function add(plan: Plan, input: AttentionInput, kernel: RowKernel): void {
   plan.add({
     label,
     code,
-    include: [
-      ...[source, common, ...shared, ...include],
-      ...passing.map((array) => passingNumbers(array, pass)),
-    ],
+    include: [source, common, ...shared, ...include, ...(passing ? numbers.map(passing) : [])],
     constants: { HEADS: heads, TOKENS: tokens, PREFIX: prefix },
-    types: { Activation: qkv.dtype },
+    types: { Activation: qkv.dtype, ...types },
     tensors: [...operands.map(({ tensor }) => tensor), ...tensors],
     asTexels,
     groups: [Math.ceil(tokens / span), heads, batch],
@@ -213,4 +225,13 @@ function add(plan: Plan, input: AttentionInput, kernel: RowKernel): void {
 function passingNumbers(array: string, pass: number): string {
   const numbers = list(pass, (j) => `${array}[place_of(first + ${j}u)]`);
   return `fn ${array}_of(first: u32) -> Scalars { return Scalars(${numbers}); }`;
+}
+
+/** The same, kept in workgroup memory. */
+function keptNumbers(array: string, place: number): string {
+  const numbers = list(4, (j) => `${array}[place_of(first + 4u * lane + ${j}u)]`);
+  return `fn ${array}_of(first: u32) -> Scalars {
+  if (lane < PASS / 4u) { keep_numbers(${place}u, vec4f(${numbers})); }
+  return ${place}u;
+}`;
 }

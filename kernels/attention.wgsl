@@ -7,7 +7,7 @@
 //   lse  (batch, HEADS, TOKENS)      f32   kept for the backward
 //
 // A lane owns query rows; grid (rows / SPAN, HEADS, batch). Keys pass PASS at a time; the running
-// (maximum, sum, weighted values) is rescaled whenever the maximum grows, so that no score is
+// (maximum, sum, weighted values) is rescaled whenever the maximum is raised, so that no score is
 // stored. Dao 2023 (FlashAttention-2), arXiv:2307.08691, algorithm 1.
 
 const KIND_A = KEY;
@@ -40,7 +40,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
   for (var key = 0u; key < TOKENS; key += PASS) {
     stage(key);
     let scores = within(times(dot_rows(&q, share_rows(KEY, key)), SCALE), key, LOWEST);
-    let higher = max(highest, highest_of(scores));
+    let higher = raised(highest, scores);
     let keep = exp(highest - higher);
     let p = exp_of(minus(scores, higher));
     sum = keep * sum + sum_of(p);

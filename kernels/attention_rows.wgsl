@@ -10,8 +10,8 @@
 // An invocation owns rows of one side (the queries, say) and meets all rows of the other side, PASS
 // at a time; those it shares with its workgroup. How many it owns, how many pass, and how a shared
 // row gets to every invocation, is the matter of what follows this file: attention_owned.wgsl with
-// what attention_subgroup.ts writes or attention_tile.wgsl, or what attention_split.ts writes. The
-// kernel comes last and says what a row is:
+// what attention_subgroup.ts writes or attention_tile.wgsl, or what attention_split.ts writes, or
+// attention_matrix.wgsl. The kernel comes last and says what a row is:
 //
 //   fn row_pair(kind: u32, token: u32, c: u32) -> Pair      reads pair c of a row
 //   fn store_pair(kind: u32, token: u32, c: u32, x: Pair)   writes it

@@ -189,8 +189,8 @@ fn minus_each(x: Values, y: Scalars) -> Values {
 fn exp_of(x: Values) -> Values {
   return exp(x);
 }
-fn highest_of(x: Values) -> Value {
-  return ${total((x, y) => `max(${x}, ${y})`)};
+fn raised(highest: Value, x: Values) -> Value {
+  return max(highest, ${total((x, y) => `max(${x}, ${y})`)});
 }
 fn sum_of(x: Values) -> Value {
   return ${total((x, y) => `${x} + ${y}`)};

@@ -110,8 +110,8 @@ fn minus_each(x: Values, y: Scalars) -> Values {
 fn exp_of(x: Values) -> Values {
   return Values(exp(x[0]), exp(x[1]), exp(x[2]), exp(x[3]));
 }
-fn highest_of(x: Values) -> Value {
-  return max(max(x[0], x[1]), max(x[2], x[3]));
+fn raised(highest: Value, x: Values) -> Value {
+  return max(highest, max(max(x[0], x[1]), max(x[2], x[3])));
 }
 fn sum_of(x: Values) -> Value {
   return (x[0] + x[1]) + (x[2] + x[3]);

@@ -2,8 +2,8 @@ import { type DType, type Gpu, hasEightLanes } from "./gpu.ts";
 import { subgroupGemm } from "./gemm_subgroup.ts";
 import { tileGemm } from "./gemm_tile.ts";
 import blocks from "./gemm_blocks.wgsl" with { type: "text" };
-import fragment from "./gemm_matrix_fragment.wgsl" with { type: "text" };
 import matrix from "./gemm_matrix.wgsl" with { type: "text" };
+import fragment from "./matrix_fragment.wgsl" with { type: "text" };
 
 /**
  * How a GEMM is laid out on the machine: what part of the result a workgroup computes, and how.

@@ -1,5 +1,5 @@
 // GEMM for GPUs with matrix units (tensor cores): 64 × 64 outputs a workgroup of 4 subgroups, each
-// of them 32 × 32 in 2 × 2 fragments; see gemm_matrix_fragment.wgsl.
+// of them 32 × 32 in 2 × 2 fragments; see matrix_fragment.wgsl.
 //
 // Slices pass through workgroup memory as in gemm_tile.ts, but as f16, which also operands in f32
 // are rounded to; sums stay f32. A lane does not know which elements of a fragment it holds: what
@@ -8,11 +8,12 @@
 // vec4s a row of a slice: 64 halves, and 8 more, so that 8 rows lie in different banks.
 const STRIDE = 18u;
 
-// rows_tile[k * STRIDE + r]: rows 4r .. 4r + 3 of the tile at step k; columns_tile alike.
-var<workgroup> rows_tile: array<vec4<Element>, STRIDE * 16>;
-var<workgroup> columns_tile: array<vec4<Element>, STRIDE * 16>;
+// [k * STRIDE + r]: rows 4r .. 4r + 3 of the tile at step k; from COLUMNS on, columns alike.
+var<workgroup> halves: array<vec4<Element>, STRIDE * 32>;
+const COLUMNS = STRIDE * 16;
 // A fragment of each subgroup.
 var<workgroup> sums: array<vec4f, 4 * 64>;
+const SUMS_STRIDE = 4u;
 
 // Row and column of `sums[i]` in the result; `corner`: those of the first subgroup's fragment.
 fn position(i: u32, corner: vec2u) -> vec2u {
@@ -57,10 +58,10 @@ fn main(
   let k_major = select(!B_NK, A_KM, loads_a);
   let block = select(lane / 4, lane, k_major) % 16;
   let quarter = select(lane, lane / 16, k_major) % 4;
-  let at = quarter * 4 * STRIDE + block;
+  let at = quarter * 4 * STRIDE + block + select(COLUMNS, 0u, loads_a);
   // Where this subgroup's rows and columns start in a slice, in vec4s.
   let row4 = subgroup / 2 * 8;
-  let column4 = subgroup % 2 * 8;
+  let column4 = COLUMNS + subgroup % 2 * 8;
   let corner00 = vec2u(group.y, group.x) * 64;
   let corner01 = corner00 + vec2u(0, 16);
   let corner10 = corner00 + vec2u(16, 0);
@@ -78,25 +79,18 @@ fn main(
   else { next = block_of_b(at_b, slices.x, quarter); }
   for (var slice = slices.x; slice < slices.y; slice++) {
     workgroupBarrier(); // the last slice has been read
-    if (loads_a) {
-      rows_tile[at] = next[0];
-      rows_tile[at + STRIDE] = next[1];
-      rows_tile[at + 2 * STRIDE] = next[2];
-      rows_tile[at + 3 * STRIDE] = next[3];
-    } else {
-      columns_tile[at] = next[0];
-      columns_tile[at + STRIDE] = next[1];
-      columns_tile[at + 2 * STRIDE] = next[2];
-      columns_tile[at + 3 * STRIDE] = next[3];
-    }
+    halves[at] = next[0];
+    halves[at + STRIDE] = next[1];
+    halves[at + 2 * STRIDE] = next[2];
+    halves[at + 3 * STRIDE] = next[3];
     workgroupBarrier();
     if (slice + 1 < slices.y) {
       if (loads_a) { next = block_of_a(at_a, slice + 1, quarter); }
       else { next = block_of_b(at_b, slice + 1, quarter); }
     }
 
-    let a0 = left_at(row4);
-    let a1 = left_at(row4 + 4);
+    let a0 = left_down(row4);
+    let a1 = left_down(row4 + 4);
     let b0 = right_at(column4);
     let b1 = right_at(column4 + 4);
     c00 = add_product(a0, b0, c00); c01 = add_product(a0, b1, c01);

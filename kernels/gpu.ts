@@ -36,8 +36,8 @@ export interface Gpu {
   /** Lanes of a subgroup where that number is fixed and usable, else 0. */
   readonly subgroupSize: number;
   /**
-   * Subgroups of 32 lanes can multiply 16 × 16 matrices of f16 into sums in f32. Only Dawn knows how
-   * to ask for it.
+   * Subgroups of 32 lanes can multiply 16 × 16 matrices of f16 into sums in f32, and a workgroup has
+   * the 32 KiB that the kernels pass them through. Only Dawn knows how to ask for it.
    */
   readonly hasMatrix: boolean;
   /** Pipelines by source and constants. */
@@ -68,7 +68,7 @@ export interface Tensor {
 }
 
 /** Dawn's feature of matrix units. */
-const MATRIX = "chromium-experimental-subgroup-matrix" as GPUFeatureName;
+export const MATRIX_UNITS = "chromium-experimental-subgroup-matrix" as GPUFeatureName;
 
 /** What it adds to an adapter's description. */
 interface MatrixInfo {
@@ -121,7 +121,7 @@ export async function openGpu(
   // Deno does not list `subgroups` among an adapter's features, yet grants it: ask, and do without.
   let device: GPUDevice | null = null;
   if (subgroups && min > 0) {
-    const matrix = adapter.features.has(MATRIX) ? [MATRIX] : [];
+    const matrix = adapter.features.has(MATRIX_UNITS) ? [MATRIX_UNITS] : [];
     const requiredFeatures = [...features, "subgroups" as GPUFeatureName, ...matrix];
     device = await adapter.requestDevice({ ...descriptor, requiredFeatures }).catch(() => null);
   }
@@ -157,12 +157,13 @@ export async function openGpu(
   return gpu;
 }
 
-/** Whether the device multiplies 16 × 16 matrices of f16 into f32. */
+/** Whether the device multiplies 16 × 16 matrices of f16 into f32, with the memory that it takes. */
 function canMultiply(
-  { features }: GPUDevice,
+  { features, limits }: GPUDevice,
   { subgroupMatrixConfigs = [] }: GPUAdapterInfo & MatrixInfo,
 ): boolean {
-  return features.has("shader-f16") && features.has(MATRIX) &&
+  return features.has("shader-f16") && features.has(MATRIX_UNITS) &&
+    limits.maxComputeWorkgroupStorageSize >= 2 ** 15 &&
     [...subgroupMatrixConfigs].some(({ componentType, resultComponentType, M, N, K }) =>
       componentType === "f16" && resultComponentType === "f32" &&
       [M, N, K].every((size) => size === 16)

@@ -84,6 +84,11 @@ interface Dispatch {
   bytes: number;
 }
 
+/** Tint does not know that lanes of a subgroup are neighbours, so that what they share is uniform. */
+const MATRIX_DIRECTIVES = `enable chromium_experimental_subgroup_matrix;
+diagnostic(off, chromium.subgroup_matrix_uniformity);
+`;
+
 /** The source a run compiles: aliases replaced, includes and directives in front. */
 export function wgslOf({ label, code, include = [], types = {} }: KernelRun, host: Host): string {
   let body = [...include, code].join("\n");
@@ -98,7 +103,7 @@ export function wgslOf({ label, code, include = [], types = {} }: KernelRun, hos
   const usesSubgroups = host !== "deno" && /\bsubgroup[A-Z]/.test(body);
   const usesMatrix = /\bsubgroup_matrix_/.test(body);
   return (usesF16 ? "enable f16;\n" : "") + (usesSubgroups ? "enable subgroups;\n" : "") +
-    (usesMatrix ? "enable chromium_experimental_subgroup_matrix;\n" : "") + body;
+    (usesMatrix ? MATRIX_DIRECTIVES : "") + body;
 }
 
 type Command = Dispatch | Copy;

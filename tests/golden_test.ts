@@ -9,6 +9,7 @@ import { Plan, runPlans } from "../kernels/plan.ts";
 import { scheduleFactor } from "../model/schedule.ts";
 import { createTrainer, type Trainer, type TrainerOptions } from "../model/trainer.ts";
 import { type Golden, goldenNames, openGolden, patchRows, peftName } from "./golden.ts";
+import { withMatrices } from "./kernels/matrix_units.ts";
 import { gpuTest, relativeL2 } from "./testing.ts";
 
 type Precision = "f32" | "f16";
@@ -271,6 +272,11 @@ for (const precision of ["f32", "f16"] as const) {
     });
   }
 }
+
+const SMALL = "vits16_d2_32x48";
+gpuTest(`Trainer with matrix units agrees with PyTorch on ${SMALL} in f16`, async (gpu) => {
+  if (gpu.hasF16) await checkBackbone(withMatrices(gpu), await openGolden(SMALL), "f16");
+});
 
 Deno.test("goldenNames() finds files", () => {
   assert(goldenNames("vits16_").length + goldenNames("recipe_").length > 0);

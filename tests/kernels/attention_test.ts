@@ -24,14 +24,23 @@ import { Plan, runOnce } from "../../kernels/plan.ts";
 import { assertClose, GPU_OFF, gpuTest, relativeL2, type Tolerance, uniform } from "../testing.ts";
 import { dot } from "./central.ts";
 import { guarded } from "./guarded.ts";
+import { hasSmaller, withMatrices } from "./matrix_units.ts";
 
 const DIM = 64;
 const ROUND = 2 ** -24; // largest relative error of one f32 operation
 
-/** Angles unlike in every patch and dimension. */
-function shapeOf(batch: number, heads: number, tokens: number, prefix = 5): AttentionShape {
-  const angles = uniform(Math.max(0, tokens - prefix) * DIM / 2, 3);
-  const [cos, sin] = [Math.cos, Math.sin].map((f) => angles.map((x) => f(Math.PI * x)));
+/** Angles unlike in every patch and dimension; quarters of a turn leave what is exact in f16 so. */
+function shapeOf(
+  [batch, heads, tokens]: readonly [number, number, number],
+  isQuarters = false,
+): AttentionShape {
+  const prefix = 5;
+  const turns = uniform(Math.max(0, tokens - prefix) * DIM / 2, 3).map((x) => 4 * x);
+  const angles = isQuarters ? turns.map(Math.round) : turns;
+  const [cos, sin] = [Math.cos, Math.sin].map((f) => angles.map((x) => f(Math.PI / 2 * x)));
+  if (isQuarters) {
+    [cos, sin].forEach((values) => values!.forEach((x, i) => values![i] = Math.round(x)));
+  }
   return { batch, heads, tokens, prefix, cos: cos!, sin: sin! };
 }
 
@@ -41,6 +50,13 @@ interface Case {
   dOut: Float32Array;
   dtype: DType;
   variant: Exclude<AttentionVariant, "auto">;
+}
+
+type Sizes = Parameters<typeof shapeOf>[0];
+
+/** A case for a variant: matrix units round turned rows, so that theirs are exact. */
+function caseFor(variant: Case["variant"], sizes: Sizes, dtype: DType = "f32", scale = 1): Case {
+  return { ...caseOf(shapeOf(sizes, variant === "matrix"), scale), dtype, variant };
 }
 
 /** Random queries, keys, values and gradients, exact in f16; queries and keys up to `scale`. */
@@ -74,7 +90,7 @@ function upload(gpu: Gpu, { shape, qkv, dOut, dtype, variant }: Case): Attention
 }
 
 async function run(gpu: Gpu, input: AttentionBackwardInput) {
-  await runOnce(gpu, (plan) => {
+  await runOnce(input.variant === "matrix" ? withMatrices(gpu) : gpu, (plan) => {
     attention(plan, input);
     attentionBackward(plan, input);
   });
@@ -98,9 +114,14 @@ function partOf(qkv: ArrayLike<number>, part: number, channels: number): number[
  * relatively, by that of its score and of the maximum, by exp (3 + 2 |x| ulp in WGSL, |x| <= 2 W),
  * and by exp and a product for each rescaling, one in two keys at most. Sums over keys add 3
  * roundings a key.
+ *
+ * Matrix units round turned rows to f16, quarters of a turn excepted, and then the weights of passing
+ * rows: p, dS.
  */
-function errors({ shape: { tokens, heads }, qkv }: Case) {
+function errors({ shape: { tokens, heads, cos }, qkv, variant }: Case) {
   const channels = heads * DIM;
+  const weight = variant === "matrix" ? 2 ** 13 : 0;
+  const turned = cos.every(Number.isInteger) ? 0 : weight;
   const norms = [0, 1].map((part) => {
     const values = partOf(qkv, part, channels);
     let most = 0;
@@ -110,14 +131,14 @@ function errors({ shape: { tokens, heads }, qkv }: Case) {
     return most;
   });
   const W = norms[0]! * norms[1]! / 8;
-  const score = 48 * W;
+  const score = (48 + 2 * turned) * W;
   const p = 2 * score + 10 * W + 8 + 4 * tokens;
   return {
-    out: (2 * p + 3 * tokens + 8) * ROUND, // of a value, at most 1
+    out: (2 * p + weight + 3 * tokens + 8) * ROUND, // of a value, at most 1
     lse: (score + p + tokens + W + 32) * ROUND, // log errs by 3 ulp of a number below 8
     // dS = p (dP - delta): a random difference is about 1/8 of |dOut| |v|, of which its two sums
     // err by 34 roundings each. Relative L2, in which independent errors do not add up.
-    gradient: (p + 8 * 2 * 34 + 3 * tokens) * ROUND,
+    gradient: (p + weight + 8 * 2 * 34 + 3 * tokens) * ROUND,
   };
 }
 
@@ -152,13 +173,16 @@ async function checkCase(gpu: Gpu, input: Case): Promise<{ lse: Float64Array }> 
   return expected;
 }
 
-/** The variants a device can run. */
+/** The variants a device can run, and matrix units, emulated where it has none. */
 function variantsOf(gpu: Gpu): Case["variant"][] {
-  const all = ["subgroup", "split", "tile"] as const; // each asks more of a device than the next
-  return all.slice(all.indexOf(attentionVariant(gpu)));
+  const all: Case["variant"][] = ["subgroup", "split", "tile"]; // each asks more than the next
+  return [...all.slice(all.indexOf(attentionVariant(gpu, "f32"))), "matrix"];
 }
 
-// Keys pass two or four at a time, 8 to 32 in a tile; a workgroup owns 16 to 96 rows; 5 tokens are
+/** Sizes at which plain WGSL stands for matrix units: each takes 13 s to compile on a CPU adapter. */
+const EMULATED = [1, 29, 33, 71];
+
+// Keys pass one to 32 at a time, 8 to 32 in a tile; a workgroup owns 16 to 96 rows; 5 tokens are
 // prefix.
 // On a CPU adapter each size costs seconds of compilation, so f16 has one.
 for (
@@ -173,7 +197,7 @@ for (
     [1, 2, 33, "f32"],
     [1, 2, 64, "f32"],
     [2, 1, 65, "f32"],
-    [1, 2, 70, "f32"],
+    [1, 2, 71, "f32"],
     [1, 2, 201, "f32"],
     [1, 1, 261, "f32"],
   ] as const
@@ -182,7 +206,10 @@ for (
   gpuTest(`attention() and attentionBackward() match the oracle at ${name}`, async (gpu) => {
     if (dtype === "f16" && !gpu.hasF16) return;
     for (const variant of variantsOf(gpu)) {
-      await checkCase(gpu, { ...caseOf(shapeOf(batch, heads, tokens)), dtype, variant });
+      if (
+        variant === "matrix" && !gpu.hasMatrix && !hasSmaller(gpu) && !EMULATED.includes(tokens)
+      ) continue;
+      await checkCase(gpu, caseFor(variant, [batch, heads, tokens], dtype));
     }
   });
 }
@@ -190,8 +217,7 @@ for (
 for (const [scale, reached] of [[12, 100], [32, 1000]] as const) {
   gpuTest(`attention() and attentionBackward() stand scores above ${reached}`, async (gpu) => {
     for (const variant of variantsOf(gpu)) {
-      const input = { ...caseOf(shapeOf(1, 2, 29), scale), dtype: "f32", variant } as const;
-      const { lse } = await checkCase(gpu, input);
+      const { lse } = await checkCase(gpu, caseFor(variant, [1, 2, 71], "f32", scale));
       assert(Math.max(...lse) > reached);
     }
   });
@@ -200,14 +226,16 @@ for (const [scale, reached] of [[12, 100], [32, 1000]] as const) {
 gpuTest("attention() and attentionBackward() average when all rows are equal", async (gpu) => {
   const [heads, tokens] = [2, 29];
   const channels = heads * DIM;
-  const shape = shapeOf(1, heads, tokens);
+  const shape = shapeOf([1, heads, tokens]);
   shape.cos.fill(1);
   shape.sin.fill(0);
   const { dOut } = caseOf(shape);
   const ones = new Float64Array(tokens * channels).fill(1);
   for (const variant of variantsOf(gpu)) {
     for (const scale of [0, 1]) {
-      const row = uniform(3 * channels, 1).map((x) => scale * x);
+      const row = new Float32Array(
+        new Float16Array(uniform(3 * channels, 1).map((x) => scale * x)),
+      );
       const qkv = new Float32Array(tokens * 3 * channels).map((_, i) => row[i % row.length]!);
       const input: Case = { shape, qkv, dOut, dtype: "f32", variant };
       const { out, lse, dQkv } = await run(gpu, upload(gpu, input));
@@ -237,14 +265,14 @@ gpuTest("attention() and attentionBackward() average when all rows are equal", a
 
 gpuTest("attention() and attentionBackward() keep a broken image to itself", async (gpu) => {
   // 29 tokens: the last rows that pass and the last of a tile reach past an image's end.
-  const shape = shapeOf(2, 2, 29);
-  const { qkv, dOut } = caseOf(shape);
-  const first = { ...shape, batch: 1 };
-  const [firstQkv, firstOut] = [qkv, dOut].map((values) => values.slice(0, values.length / 2));
-  qkv.fill(NaN, qkv.length / 2);
-  dOut.fill(NaN, dOut.length / 2);
   for (const variant of variantsOf(gpu)) {
-    const { out, dQkv } = await run(gpu, upload(gpu, { shape, qkv, dOut, dtype: "f32", variant }));
+    const broken = caseFor(variant, [2, 2, 29]);
+    const { shape, qkv, dOut } = broken;
+    const first = { ...shape, batch: 1 };
+    const [firstQkv, firstOut] = [qkv, dOut].map((values) => values.slice(0, values.length / 2));
+    qkv.fill(NaN, qkv.length / 2);
+    dOut.fill(NaN, dOut.length / 2);
+    const { out, dQkv } = await run(gpu, upload(gpu, broken));
     const input: Case = { shape: first, qkv: firstQkv!, dOut: firstOut!, dtype: "f32", variant };
     const allowed = errors(input);
     const expected = attentionCpu(firstQkv!, first).out;
@@ -258,17 +286,17 @@ gpuTest("attention() and attentionBackward() keep a broken image to itself", asy
 gpuTest("attention() and attentionBackward() do not see what was computed before", async (gpu) => {
   // Where tensors pass through textures, those of a larger problem lie behind a smaller one's.
   for (const variant of variantsOf(gpu)) {
-    const larger = { ...caseOf(shapeOf(1, 2, 70)), dtype: "f32", variant } as const;
+    const larger = caseFor(variant, [1, 2, 71]);
     larger.qkv.fill(NaN);
     larger.dOut.fill(NaN);
     await run(gpu, upload(gpu, larger));
-    await checkCase(gpu, { ...caseOf(shapeOf(1, 2, 29)), dtype: "f32", variant });
+    await checkCase(gpu, caseFor(variant, [1, 2, 29]));
   }
 });
 
 gpuTest("attention() and attentionBackward() write nothing past the end", async (gpu) => {
   for (const variant of variantsOf(gpu)) {
-    const input = upload(gpu, { ...caseOf(shapeOf(1, 1, 7)), dtype: "f32", variant });
+    const input = upload(gpu, caseFor(variant, [1, 2, 29]));
     const names = ["out", "lse", "delta", "dQkv"] as const;
     const guards = names.map((name) => guarded(gpu, input[name].shape, "f32"));
     names.forEach((name, i) => input[name] = guards[i]!.view);
@@ -277,14 +305,22 @@ gpuTest("attention() and attentionBackward() write nothing past the end", async 
   }
 });
 
+Deno.test("attentionVariant() takes matrix units for rows in f16", () => {
+  const variant = (hasMatrix: boolean, dtype: DType) =>
+    attentionVariant({ hasMatrix, isCpu: false, subgroupSize: 32 } as Gpu, dtype);
+  assert.equal(variant(true, "f16"), "matrix");
+  assert.equal(variant(true, "f32"), "split");
+  assert.equal(variant(false, "f16"), "split");
+});
+
 Deno.test({
   name: "attention() does without subgroups where there are none",
   ignore: GPU_OFF,
   fn: async () => {
     const gpu = await openGpu({ subgroups: false });
     try {
-      assert.equal(attentionVariant(gpu), "tile");
-      const input = { ...caseOf(shapeOf(1, 2, 29)), dtype: "f32", variant: "tile" } as const;
+      assert.equal(attentionVariant(gpu, "f32"), "tile");
+      const input = caseFor("tile", [1, 2, 29]);
       const { variant: _, ...auto } = upload(gpu, input);
       const { out } = await run(gpu, auto);
       const expected = attentionCpu(input.qkv, input.shape).out;
@@ -296,7 +332,7 @@ Deno.test({
 });
 
 gpuTest("attention() and attentionBackward() refuse tensors that do not fit", async (gpu) => {
-  const input = upload(gpu, { ...caseOf(shapeOf(2, 2, 7)), dtype: "f32", variant: "tile" });
+  const input = upload(gpu, caseFor("tile", [2, 2, 7]));
   const plan = new Plan(gpu);
   const wrong = createTensor(gpu, [2, 7, 2]);
   const half = createTensor(gpu, [2, 7, 128], "f16");

@@ -1,10 +1,3 @@
-/**
- * The GEMM for matrix units, which no software adapter has: all of it but the operations on
- * fragments, in whose place plain WGSL stands here. On hardware that has them, `gemm_test.ts` runs
- * the kernel as it is; that Tint accepts it is in `dawn_test.ts`.
- *
- * @module
- */
 import assert from "node:assert/strict";
 import { gemm } from "../../kernels/gemm.ts";
 import { defaultLayout } from "../../kernels/gemm_layout.ts";
@@ -13,84 +6,10 @@ import { Plan } from "../../kernels/plan.ts";
 import { startTuning, tune } from "../../kernels/tune.ts";
 import { gpuTest } from "../testing.ts";
 import { CASES, checkCases } from "./gemm_cases.ts";
-
-const FRAGMENT = await Deno.readTextFile(
-  new URL("../../kernels/gemm_matrix_fragment.wgsl", import.meta.url),
-);
-
-// Of a sum, each of 32 lanes holds 8 elements of a row; an operand stays where it lies until it is
-// multiplied. `steps` is 16, which the compiler cannot know: unrolled, every case takes seconds.
-const EMULATED = /* wgsl */ `
-alias Sum = array<vec4f, 2>;
-
-var<private> member: u32;
-var<private> steps: u32;
-
-fn left_at(place: u32) -> u32 { return place; }
-
-fn right_at(place: u32) -> u32 { return place; }
-
-fn sum_at(place: u32) -> Sum {
-  let own = place + member * 2;
-  return Sum(sums[own], sums[own + 1]);
-}
-
-fn store_sum(sum: Sum, place: u32) {
-  let own = place + member * 2;
-  sums[own] = sum[0];
-  sums[own + 1] = sum[1];
-}
-
-fn add_product(left: u32, right: u32, sum: Sum) -> Sum {
-  var result = sum;
-  let row = member / 2;
-  let column4 = member % 2 * 2;
-  for (var k = 0u; k < steps; k++) {
-    let l = f32(rows_tile[left + k * STRIDE + row / 4][row % 4]);
-    result[0] += l * vec4f(columns_tile[right + k * STRIDE + column4]);
-    result[1] += l * vec4f(columns_tile[right + k * STRIDE + column4 + 1]);
-  }
-  return result;
-}
-`;
-
-/** What makes the kernel one that an adapter without matrix units runs, with any subgroups. */
-const REPLACED: readonly [string, string][] = [
-  [FRAGMENT, EMULATED],
-  ["enable chromium_experimental_subgroup_matrix;\n", ""],
-  [
-    "  @builtin(subgroup_id) subgroup: u32,\n) {",
-    ") {\n  let subgroup = lane / 32;\n  member = lane % 32;\n  steps = 16 + lane / 128;",
-  ],
-];
-/** And one that an adapter without f16 runs. */
-const WITHOUT_F16: readonly [string, string][] = [
-  ["enable f16;\n", ""],
-  ["alias Element = f16;", "alias Element = f32;"],
-  ["return vec4<Element>(", "return quantizeToF16("],
-];
-
-/** The device, but it compiles matrix kernels as their emulation. */
-function emulating({ device, hasF16 }: Gpu): GPUDevice {
-  const createShaderModule = ({ code }: GPUShaderModuleDescriptor) => {
-    if (!code.includes(FRAGMENT)) return device.createShaderModule({ code }); // a join
-    for (const [from, to] of [...REPLACED, ...hasF16 ? [] : WITHOUT_F16]) {
-      assert(code.includes(from), `The kernel has no "${from}"`);
-      code = code.replaceAll(from, to);
-    }
-    return device.createShaderModule({ code });
-  };
-  return new Proxy(device, {
-    get(target, key) {
-      if (key === "createShaderModule") return createShaderModule;
-      const value = Reflect.get(target, key);
-      return typeof value === "function" ? value.bind(target) : value;
-    },
-  });
-}
+import { FRAGMENT, withMatrices } from "./matrix_units.ts";
 
 gpuTest(`gemm() matches the oracle on ${CASES} cases, matrix units emulated`, async (gpu) => {
-  await checkCases({ ...gpu, device: emulating(gpu) }, "matrix 64x64");
+  await checkCases(withMatrices(gpu), "matrix 64x64");
 });
 
 Deno.test("defaultLayout() takes matrix units where operands are stored as f16", () => {
@@ -103,7 +22,7 @@ Deno.test("defaultLayout() takes matrix units where operands are stored as f16",
 
 gpuTest("gemm() takes matrix units for f16 operands, tuned or not", async (gpu) => {
   if (!gpu.hasF16) return;
-  const units = { ...gpu, hasMatrix: true, device: emulating(gpu), pipelines: new Map() };
+  const units = withMatrices(gpu);
   const make = (dtype: DType) => createTensor(gpu, [8, 8], dtype);
   const layoutOf = async (
     types: Partial<Record<"a" | "b" | "a2" | "b2", DType>>,
