@@ -8,6 +8,7 @@ import backward from "./attention_backward.wgsl" with { type: "text" };
 import backwardKv from "./attention_backward_kv.wgsl" with { type: "text" };
 import backwardKvTile from "./attention_backward_kv_tile.wgsl" with { type: "text" };
 import backwardQ from "./attention_backward_q.wgsl" with { type: "text" };
+import fours from "./attention_fours.wgsl" with { type: "text" };
 import matrix from "./attention_matrix.wgsl" with { type: "text" };
 import owned from "./attention_owned.wgsl" with { type: "text" };
 import common from "./attention_rows.wgsl" with { type: "text" };
@@ -164,13 +165,13 @@ function layoutOf(plan: Plan, input: AttentionInput, name: KernelName): Layout {
     }
     case "matrix":
       return {
-        shared: [fragment, `const RAISES = ${name === "forward"};`, matrix],
+        shared: [fragment, `const RAISES = ${name === "forward"};`, fours, matrix],
         types: { Element: "f16" },
         span: 48,
         passing: keptNumbers,
       };
     case "tile":
-      return { shared: [owned, tile], span: name === "backwardKv" ? 32 : 64 };
+      return { shared: [owned, fours, tile], span: name === "backwardKv" ? 32 : 64 };
     case "split": {
       const split = SPLITS[name];
       const lanes = splitLanes(split, input.qkv.shape[1]!);

@@ -167,8 +167,8 @@ fn scale_rows(x: ptr<function, Rows>, by: Value) {
 // below e^8, which an f16 holds as well as 1.
 fn raised(highest: Value, scores: Values) -> Value {
   let all = max(max(scores[0], scores[1]), max(scores[2], scores[3]));
-  let halves_of_two = max(all.xy, all.zw);
-  let most = max(halves_of_two.x, halves_of_two.y);
+  let two = max(all.xy, all.zw);
+  let most = max(two.x, two.y);
   let higher = max(most, subgroupShuffleXor(most, 1u));
   if (higher <= highest + 8.0) {
     return highest;
@@ -181,22 +181,12 @@ fn sum_of(x: Values) -> Value {
   return sum + subgroupShuffleXor(sum, 1u);
 }
 
-// Arithmetic on each number.
-fn times(x: Values, by: f32) -> Values {
-  return Values(by * x[0], by * x[1], by * x[2], by * x[3]);
-}
-fn product(x: Values, y: Values) -> Values {
-  return Values(x[0] * y[0], x[1] * y[1], x[2] * y[2], x[3] * y[3]);
-}
-fn minus(x: Values, y: Value) -> Values {
-  return Values(x[0] - y, x[1] - y, x[2] - y, x[3] - y);
-}
+// Arithmetic on each number, beside attention_fours.wgsl.
 fn minus_each(x: Values, y: Scalars) -> Values {
   let i = y * (PASS / 4u) + half_of_row() * 4u;
-  return Values(x[0] - numbers[i], x[1] - numbers[i + 1u], x[2] - numbers[i + 2u], x[3] - numbers[i + 3u]);
-}
-fn exp_of(x: Values) -> Values {
-  return Values(exp(x[0]), exp(x[1]), exp(x[2]), exp(x[3]));
+  return Values(
+    x[0] - numbers[i], x[1] - numbers[i + 1u], x[2] - numbers[i + 2u], x[3] - numbers[i + 3u],
+  );
 }
 // Numbers for the shared rows from `first` on; `other` for those past the end.
 fn within(x: Values, first: u32, other: f32) -> Values {

@@ -94,21 +94,9 @@ fn mix_pair(x: Pair, keep: f32, w: Scalars, y: Parts) -> Pair {
   return Pair(lo, hi);
 }
 
-// Arithmetic on each number.
-fn times(x: Values, by: f32) -> Values {
-  return Values(by * x[0], by * x[1], by * x[2], by * x[3]);
-}
-fn product(x: Values, y: Values) -> Values {
-  return Values(x[0] * y[0], x[1] * y[1], x[2] * y[2], x[3] * y[3]);
-}
-fn minus(x: Values, y: Value) -> Values {
-  return Values(x[0] - y, x[1] - y, x[2] - y, x[3] - y);
-}
+// Arithmetic on each number, beside attention_fours.wgsl.
 fn minus_each(x: Values, y: Scalars) -> Values {
   return Values(x[0] - y[0], x[1] - y[1], x[2] - y[2], x[3] - y[3]);
-}
-fn exp_of(x: Values) -> Values {
-  return Values(exp(x[0]), exp(x[1]), exp(x[2]), exp(x[3]));
 }
 fn raised(highest: Value, x: Values) -> Value {
   return max(highest, max(max(x[0], x[1]), max(x[2], x[3])));
