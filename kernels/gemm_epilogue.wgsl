@@ -31,8 +31,22 @@ override SPLITS: u32 = 1; // parts of K, each stored as it is; gemm_join.wgsl ad
 // Which part of K this workgroup sums.
 var<private> part: u32;
 
+// What is done to four columns.
+struct Affine { bias: vec4f, gamma: vec4f }
+
+fn affine_of(column: u32) -> Affine {
+  let i = min(column, N - 4) / 4;
+  var result = Affine();
+  if (BIAS) { result.bias = bias[i]; }
+  if (RESIDUAL) { result.gamma = gamma[i]; }
+  return result;
+}
+
 // Stores the finished sum of (row, column .. column + 3).
 fn finish(sum: vec4f, row: u32, column: u32) {
+  finish_by(affine_of(column), sum, row, column);
+}
+fn finish_by(affine: Affine, sum: vec4f, row: u32, column: u32) {
   if (row >= M || column >= N) { return; }
   let i = (row * N + column) / 4;
   if (SPLITS > 1) {
@@ -40,13 +54,13 @@ fn finish(sum: vec4f, row: u32, column: u32) {
     return;
   }
   var t = SCALE * sum;
-  if (BIAS) { t += bias[column / 4]; }
+  if (BIAS) { t += affine.bias; }
   if (SAVE_PRE) { pre[i] = vec4<TypeC>(t); }
   if (ACT == 1) { t = gelu(t); }
   if (ACT == 2) { t = relu(t); }
   if (ACT_GRAD == 1) { t *= gelu_grad(vec4f(extra[i])); }
   if (ACT_GRAD == 2) { t = select(vec4f(), t, vec4f(extra[i]) > vec4f()); }
-  if (RESIDUAL) { t = vec4f(extra[i]) + gamma[column / 4] * t; }
+  if (RESIDUAL) { t = vec4f(extra[i]) + affine.gamma * t; }
   if (ACCUMULATE) { t += vec4f(c[i]); }
   c[i] = vec4<TypeC>(t);
 }

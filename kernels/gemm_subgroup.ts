@@ -5,6 +5,9 @@
  */
 import { list } from "./written.ts";
 
+/** Rows that what is done once to each sum is written for. */
+const TURN = 4;
+
 /**
  * Writes the kernel: one subgroup of 8 lanes computes 32 rows × `32 * blocks` columns.
  *
@@ -18,13 +21,23 @@ import { list } from "./written.ts";
  */
 export function subgroupGemm(blocks: 1 | 2): string {
   const eachBlock = (line: (block: number) => string) => list(blocks, line, "\n");
-  const each = (line: (block: number, row: number) => string) =>
-    eachBlock((block) => list(32, (row) => line(block, row), "\n"));
+  const each = (line: (block: number, row: number) => string, rows = 32) =>
+    eachBlock((block) => list(rows, (row) => line(block, row), "\n"));
   const sum = (block: number, row: number) => `c${block}_${row}`;
   const foldAll = each((block, row) =>
     `${sum(block, row)} = ` +
     `fold(${sum(block, row)}, subgroupBroadcast(rows[${row % 4}], ${row >> 2}u), columns${block});`
   );
+  // Written for a few rows, past which the sums turn: for all of them it takes three times as long
+  // to compile, and no less to run.
+  const turned = (block: number, row: number) =>
+    row + TURN < 32 ? sum(block, row + TURN) : `first${block}_${row + TURN - 32}`;
+  const inTurns = (line: (block: number, row: number) => string) => `
+  for (var r = row; r < row + 32; r += ${TURN}) {
+    ${each(line, TURN)}
+    ${each((block, row) => `let first${block}_${row} = ${sum(block, row)};`, TURN)}
+    ${each((block, row) => `${sum(block, row)} = ${turned(block, row)};`)}
+  }`;
 
   return /* wgsl */ `
 @compute @workgroup_size(8)
@@ -45,8 +58,8 @@ fn main(
       ${foldAll}
     }
     ${
-    each((block, row) =>
-      `${sum(block, row)} = between(${sum(block, row)}, row + ${row}, column + ${4 * block});`
+    inTurns((block, row) =>
+      `${sum(block, row)} = between(${sum(block, row)}, r + ${row}, column + ${4 * block});`
     )
   }
   }
@@ -61,7 +74,12 @@ fn main(
     }
   }
 
-  ${each((block, row) => `finish(${sum(block, row)}, row + ${row}, column + ${4 * block});`)}
+  ${eachBlock((block) => `let affine${block} = affine_of(column + ${4 * block});`)}
+  ${
+    inTurns((block, row) =>
+      `finish_by(affine${block}, ${sum(block, row)}, r + ${row}, column + ${4 * block});`
+    )
+  }
 }
 `;
 }
