@@ -86,7 +86,7 @@ export interface DemoSize extends SyntheticSize {
   batch: number;
 }
 
-/** About two minutes on two cores. */
+/** Two to three minutes on two cores, kernels to compile included. */
 export const DEMO_SIZE: DemoSize = {
   rows: 8,
   columns: { train: 16, test: 4 },
