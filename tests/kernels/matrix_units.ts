@@ -160,7 +160,7 @@ const WITH_SMALLER: readonly Replacement[] = [
 const WITHOUT_F16: readonly Replacement[] = [
   ["enable f16;\n", ""],
   ["alias Element = f16;", "alias Element = f32;"],
-  ["vec4<Element>(", "quantizeToF16("],
+  ["return vec4<Element>(", "return quantizeToF16("],
 ];
 
 /** Whether the device multiplies matrices of 8 × 8. */
