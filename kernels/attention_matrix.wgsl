@@ -5,7 +5,8 @@
 // which elements of a fragment it holds: products pass through workgroup memory, where the two lanes
 // `lane ^ 1` of a row each take half of its numbers, and go back from there as weights.
 //
-// Subgroups are taken to be neighbours in the workgroup, as they are in all drivers.
+// Lanes of a subgroup are taken to be neighbours in the workgroup, as they are in all drivers.
+// attention.ts says in RAISES whether the kernel keeps a maximum.
 
 const LANES = 96u;
 const OWNED = 1u; // row whose numbers a lane has: maximum, sum, ...

@@ -1,7 +1,7 @@
 /**
  * Matrix units for tests, where the adapter has none as these kernels want them: all of a kernel but
  * its operations on fragments, in whose place others stand. Those are made of smaller matrices under
- * Dawn with Mesa's software adapter (26 or newer), and else of plain WGSL.
+ * Dawn with Mesa's software adapter (26.2 has them, 25.0 not), and else of plain WGSL.
  *
  * On hardware that has them, `gemm_test.ts` and `attention_test.ts` run the kernels as they are;
  * that Tint accepts them is in `dawn_test.ts`.
