@@ -36,6 +36,9 @@ export interface Sampler {
 /** Pairs that a search may look at in vain: about 0.1 s, or 50 times all pairs of a large file. */
 const MAX_VISITS = 1e7;
 
+/** Batches of an epoch at most, times those of one in which all pairs fit. */
+const LONGEST = 2;
+
 /**
  * Creates a sampler whose batches depend on its input alone, on every machine.
  *
@@ -43,7 +46,9 @@ const MAX_VISITS = 1e7;
  * front every pair that it can hold beside those it has. If it stays short, its first pair goes to
  * the back and another one leads; when all have led in vain, what is left is carried over. A pair
  * that would be carried twice leads a batch filled up with pairs that the epoch has used already,
- * so in two epochs every pair is seen for which a full batch is found.
+ * those first whose use is longest ago: in two epochs every pair is seen for which a full batch is
+ * found. But no epoch has more than twice the batches of one in which all pairs fit: where that is too
+ * few, pairs take turns over more epochs.
  *
  * In an `exclusive` batch no reference is a positive or semi-positive of another pair's query, and
  * no picture occurs twice, in either role. Virtual copies are one picture.
@@ -121,18 +126,22 @@ export function createSampler(input: {
           accept(batch);
         } else {
           const [leader] = queue;
-          queue.delete(leader!);
-          queue.add(leader!);
+          moveToBack(queue, leader!);
           failures++;
           wasted += queue.size;
         }
       }
+      const used = new Set(batches.flat());
+      const most = LONGEST * Math.ceil(pairs.length / batchSize);
       visits = 0;
       for (const leader of carried) {
-        if (!queue.has(leader) || visits > MAX_VISITS) continue;
-        const batch = firstFit(chain([leader], queue, easiest())) ??
+        if (batches.length >= most || visits > MAX_VISITS) break;
+        if (!queue.has(leader)) continue;
+        const batch = firstFit(chain([leader], queue, used)) ??
           firstFit(chain([leader], easiest()));
-        if (batch !== null) accept(batch);
+        if (batch === null) continue;
+        accept(batch);
+        for (const pair of batch) moveToBack(used, pair);
       }
       if (batches.length === 0) accept(spare);
       carried = [...queue];
@@ -143,6 +152,12 @@ export function createSampler(input: {
 
 function* chain(...parts: Iterable<number>[]): Generator<number> {
   for (const part of parts) yield* part;
+}
+
+/** Adds it where it is not there. */
+function moveToBack(set: Set<number>, item: number): void {
+  set.delete(item);
+  set.add(item);
 }
 
 /** Fisher and Yates, in place. */

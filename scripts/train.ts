@@ -15,6 +15,7 @@ import { type Checkpoint, recoverCheckpoint } from "../model/checkpoint.ts";
 import { writeFileAtomic } from "../model/files.ts";
 import { initialAdapter } from "../model/init.ts";
 import { parseFlags, runScript } from "./cli.ts";
+import { drawEpochs, samplerOf, tightness } from "./epochs.ts";
 import { picturesOf, protocolOf } from "./evaluation.ts";
 import { hostOf, readBackbone, readEntries } from "./flags.ts";
 import { checkDigests, digestsOf } from "./inputs.ts";
@@ -30,7 +31,7 @@ import {
   type TrainFlags,
   withStored,
 } from "./train_flags.ts";
-import { epochLengths, type Run, runTraining, samplerOf } from "./training.ts";
+import { type Run, runTraining } from "./training.ts";
 
 const COMMAND = { name: "train", summary: "trains LoRA adapters and a head on picture pairs" };
 
@@ -62,7 +63,7 @@ async function train(flags: TrainFlags, resumed: Resumed | null): Promise<void> 
   const { config } = backbone;
   const inputs = digestsOf({ pairs, testEntries, augment, backbone });
   if (resumed) checkDigests(inputs, resumed.checkpoint.progress.inputs);
-  const lengths = epochLengths({ flags, pairs, entries });
+  const epochs = drawEpochs({ flags, pairs, entries });
   const pictures = [
     ...pairs.flatMap(({ query, reference }) => [query, reference]),
     ...protocol ? picturesOf(protocol) : [],
@@ -109,6 +110,8 @@ async function train(flags: TrainFlags, resumed: Resumed | null): Promise<void> 
         `adapter: ${gpu.name}${gpu.isCpu ? " (software, slow)" : ""}, ${network.precision}`,
       );
       folder.note(`data: ${entries.length} entries, ${pairs.length} pairs`);
+      const tight = tightness(epochs, { flags, pairs, entries });
+      if (tight !== null) folder.note(`warning: ${tight}`);
       folder.note(
         `trained: ${trainables.count.toLocaleString("en")} parameters, GPU memory: ` +
           `${(gpu.memory.peak / 2 ** 20).toFixed(0)} MiB, run: ${folder.path}`,
@@ -118,7 +121,7 @@ async function train(flags: TrainFlags, resumed: Resumed | null): Promise<void> 
         flags: { ...flags, precision: network.precision }, // auto may be another one elsewhere
         pairs,
         entries,
-        lengths,
+        epochs,
         protocol,
         augment,
         inputs,

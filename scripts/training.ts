@@ -5,8 +5,6 @@
  */
 import type { AugmentSettings } from "../data/augment_settings.ts";
 import { createPairLoader, type PairLoader } from "../data/loader.ts";
-import type { Entry, Pair } from "../data/pairs.ts";
-import { createSampler, type Sampler, type Sampling } from "../data/sampler.ts";
 import { resultLines } from "../eval/lines.ts";
 import type { Protocol } from "../eval/protocol.ts";
 import type { Gpu } from "../kernels/gpu.ts";
@@ -16,26 +14,20 @@ import { writeFileAtomic } from "../model/files.ts";
 import { type Schedule, scheduleFactor } from "../model/schedule.ts";
 import type { Trainer } from "../model/trainer.ts";
 import { Exit, PROGRAM } from "./cli.ts";
+import { type BatchSource, type Epochs, samplerOf } from "./epochs.ts";
 import { evaluateWith } from "./evaluation.ts";
 import { writeRunReport } from "./report.ts";
 import type { RunFolder } from "./run_folder.ts";
 import { Saver } from "./saver.ts";
 import { Diverged, StepLog } from "./step_log.ts";
 import { listenForStop } from "./stop.ts";
-import { smoothingOf, type TrainFlags } from "./train_flags.ts";
-
-/** What batches are made of. */
-export interface BatchSource {
-  flags: TrainFlags;
-  pairs: readonly Pair[];
-  entries: readonly Entry[];
-}
+import { smoothingOf } from "./train_flags.ts";
 
 /** A run, ready to start or to go on; `flags.precision` is the one that it computes with. */
 export interface Run extends BatchSource {
   gpu: Gpu;
-  /** Batches of every epoch: see {@linkcode epochLengths}. */
-  lengths: readonly number[];
+  /** What its sampler will draw. */
+  epochs: Epochs;
   /** Null: train without evaluation. */
   protocol: Protocol | null;
   augment: AugmentSettings | null;
@@ -59,8 +51,8 @@ const SAVE_MS = 600_000;
  *   message ends with how to resume.
  */
 export async function runTraining(run: Run): Promise<void> {
-  const { flags, folder, trainer, pairs, augment, gpu, lengths } = run;
-  const total = Math.min(flags.max_steps ?? Infinity, lengths.reduce((sum, n) => sum + n, 0));
+  const { flags, folder, trainer, pairs, augment, gpu, epochs } = run;
+  const total = Math.min(flags.max_steps ?? Infinity, epochs.batches);
   const state = run.progress ?? beginning(run);
   const saver = new Saver(folder, trainer, run.progress && state.step);
   const loader = createPairLoader({
@@ -114,9 +106,9 @@ interface Work {
 }
 
 async function trainEpochs(run: Run, work: Work): Promise<void> {
-  const { flags, folder, trainer, protocol, lengths } = run;
+  const { flags, folder, trainer, protocol, epochs } = run;
   const { state, saver, log, loader, total, signal } = work;
-  const warmup = flags.warmup_epochs * lengths[0]!;
+  const warmup = flags.warmup_epochs * epochs.batches / flags.epochs;
   const schedule = { schedule: flags.scheduler as Schedule, warmup, total };
   const sampler = samplerOf(run, state.sampler);
   if (state.step === 0 && !flags.no_zero_shot) await evaluateRun(run, work, 0);
@@ -186,38 +178,6 @@ function configOf({ flags, augment, gpu }: Run): Record<string, unknown> {
 async function writeConfig(run: Run): Promise<void> {
   const text = JSON.stringify(configOf(run), null, 2) + "\n";
   await writeFileAtomic(run.folder.join("config.json"), text);
-}
-
-/** The sampler of a run, at its beginning or in this state. */
-export function samplerOf(
-  { flags, pairs, entries }: BatchSource,
-  state?: RunProgress["sampler"],
-): Sampler {
-  return createSampler({
-    pairs,
-    entries,
-    batchSize: flags.batch_size,
-    sampling: flags.sampling as Sampling,
-    seed: flags.seed,
-    ...(state && { state }),
-  });
-}
-
-/**
- * Batches of every epoch: the schedule must know them all before the first step.
- *
- * @throws {RangeError} If no batch can be filled.
- */
-export function epochLengths(source: BatchSource): number[] {
-  const { flags, pairs, entries } = source;
-  if (pairs.length === 0) {
-    throw new RangeError(
-      `Cannot train on ${flags.train_pairs_meta_file}: its ${entries.length} entries make 0 pairs ` +
-        `with --train_mode ${flags.train_mode}, expected 1 or more`,
-    );
-  }
-  const sampler = samplerOf(source);
-  return Array.from({ length: flags.epochs }, () => sampler.nextEpoch().batches.length);
 }
 
 /**

@@ -126,6 +126,7 @@ for (const [batchSize, shape] of SHAPES) {
           assertExclusive(batch.map((pair) => pairs[pair]!), entries);
         }
         assert.equal(carried, pairs.length - now.size);
+        assert.ok(batches.length <= 2 * Math.ceil(pairs.length / batchSize), `${batches.length}`);
         assert.deepEqual(new Set(state().carried), new Set(pairs.keys()).difference(now));
         if (waiting.length > 0) assert.equal(batches[0]![0], waiting[0]);
         if (epoch > 0) assert.equal(now.union(before).size, pairs.length, `epoch ${epoch}`);
@@ -154,6 +155,24 @@ Deno.test("createSampler() lets pairs in that can lead no full batch, and does n
     assert.equal(batches.length, 5);
     assert.equal(carried, 20);
   }
+});
+
+Deno.test("createSampler() draws no endless epochs where pairs hardly fit, and lets them take turns", () => {
+  // 100 queries share one tile, so that a batch holds one of them, beside 7 of 14 that are free.
+  const free = Array.from({ length: 14 }, (_, i) => [`r${i}`]);
+  const entries = toEntries([...Array.from({ length: 100 }, () => ["hub"]), ...free]);
+  const { nextEpoch } = sampler(entries, 8);
+  const most = 2 * Math.ceil(114 / 8);
+  const seen = new Set<number>();
+  const lengths = Array.from({ length: 5 }, () => {
+    const { batches } = nextEpoch();
+    for (const pair of batches.flat()) seen.add(pair);
+    const uses = free.map((_, i) => batches.flat().filter((pair) => pair === 100 + i).length);
+    assert.ok(Math.max(...uses) - Math.min(...uses) <= 1, `uses in one epoch: ${uses}`);
+    return batches.length;
+  });
+  assert.deepEqual(lengths, [2, most, most, most, most]); // in the first, each free one goes once
+  assert.equal(seen.size, 114); // 2 + 4 x 30 turns for the 100
 });
 
 Deno.test("createSampler() goes by root, folder and name", () => {
