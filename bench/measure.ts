@@ -101,6 +101,7 @@ export interface KernelTime {
 const SAMPLE_MS = 10; // of GPU time at least, so that small kernels are warm
 const BUSY_MS = 50; // of work before each sample of a GPU, so that its clock is up
 const MOST_CALLS = 50;
+const CLOCK_MS = 1e-3; // what a GPU's clock resolves
 
 /** What one run of a case gives, by call. */
 interface KernelSample {
@@ -142,7 +143,7 @@ async function prepareCase(gpu: Gpu, test: KernelCase): Promise<() => Promise<Ke
   } catch (cause) {
     throw new Error(`Cannot time ${test.name}: ${(cause as Error).message}`, { cause });
   }
-  const warm = cold > SAMPLE_MS ? cold : sum(await once.profile());
+  const warm = Math.max(CLOCK_MS, cold > SAMPLE_MS ? cold : sum(await once.profile()));
   const calls = Math.max(1, Math.min(MOST_CALLS, Math.ceil(SAMPLE_MS / warm)));
   const plan = calls === 1 ? once : await planOf(calls);
   const repeats = gpu.isCpu ? 0 : Math.ceil(BUSY_MS / (calls * warm));

@@ -67,6 +67,16 @@ export interface Tensor {
   readonly dtype: DType;
 }
 
+/** Storage buffers that a kernel binds at most: those of a GEMM. WebGPU promises 8. */
+const MOST_BUFFERS = 10;
+
+const NO_DRIVER = "Cannot open a GPU: no WebGPU adapter answered, install a Vulkan driver " +
+  "(mesa-vulkan-drivers for a CPU adapter) and check it with `vulkaninfo --summary`";
+// As on the adapter of Mesa 22.3 (Debian 12).
+const NO_ADAPTER_OF_DAWN =
+  "Cannot open a GPU: no adapter is good enough for Dawn, which asks more " +
+  "of a driver than Deno: install a newer driver, or leave --gpu dawn (GPU=dawn) out";
+
 /** Dawn's feature of matrix units. */
 export const MATRIX_UNITS = "chromium-experimental-subgroup-matrix" as GPUFeatureName;
 
@@ -89,7 +99,7 @@ export interface OpenOptions {
  * Opens the fastest adapter with all of its limits.
  *
  * @returns The device. A software adapter is taken when there is no other: `isCpu` says so.
- * @throws {Error} If no adapter answers.
+ * @throws {Error} If no adapter answers, or its kernels bind too few buffers.
  */
 export async function openGpu(
   { subgroups = true, host = environment("GPU") === "dawn" ? "dawn" : "deno" }: OpenOptions = {},
@@ -98,12 +108,15 @@ export async function openGpu(
   const api = host === "deno" ? navigator.gpu : await openDawn({ isNull: host === "dawn-null" });
   const adapter = await api?.requestAdapter({ powerPreference: "high-performance" });
   if (!api || !adapter) {
-    throw new Error(
-      "Cannot open a GPU: no WebGPU adapter answered, install a Vulkan driver " +
-        "(mesa-vulkan-drivers for a CPU adapter) and check it with `vulkaninfo --summary`",
-    );
+    throw new Error(host === "deno" ? NO_DRIVER : NO_ADAPTER_OF_DAWN);
   }
   const { info, limits } = adapter;
+  if (limits.maxStorageBuffersPerShaderStage < MOST_BUFFERS) {
+    throw new Error(
+      `Cannot use adapter "${info.description || info.device}": its kernels bind at most ` +
+        `${limits.maxStorageBuffersPerShaderStage} buffers, ours up to ${MOST_BUFFERS}`,
+    );
+  }
   const wanted: GPUFeatureName[] = ["shader-f16", "timestamp-query"];
   const features = wanted.filter((feature) => adapter.features.has(feature));
   const { subgroupMinSize: min, subgroupMaxSize: max } = info;
@@ -410,6 +423,23 @@ export function decodeElements(bytes: ArrayBuffer, { shape, dtype }: Tensor): Fl
 }
 
 /**
+ * Waits for what is queued, and copies staging memory to the host; it stays mapped.
+ *
+ * @throws {Error} As {@linkcode checkGpu}.
+ */
+export async function readStaging(gpu: Gpu, staging: GPUBuffer): Promise<ArrayBuffer> {
+  try {
+    await staging.mapAsync(GPUMapMode.READ);
+  } catch (error) {
+    await new Promise((resolve) => setTimeout(resolve)); // Deno says later why it fails
+    checkGpu(gpu);
+    throw error;
+  }
+  checkGpu(gpu);
+  return staging.getMappedRange().slice(0);
+}
+
+/**
  * Copies a tensor back to the host as f32, which u32 values above 2²⁴ are rounded to; waits for
  * everything queued before it.
  *
@@ -425,9 +455,7 @@ export async function readTensor(gpu: Gpu, tensor: Tensor): Promise<Float32Array
     const encoder = gpu.device.createCommandEncoder();
     encoder.copyBufferToBuffer(tensor.buffer, tensor.offset, staging, 0, size);
     gpu.device.queue.submit([encoder.finish()]);
-    await staging.mapAsync(GPUMapMode.READ);
-    checkGpu(gpu);
-    return decodeElements(staging.getMappedRange().slice(0), tensor);
+    return decodeElements(await readStaging(gpu, staging), tensor);
   } finally {
     staging.destroy();
   }

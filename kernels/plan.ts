@@ -13,9 +13,11 @@ import {
   elementBytes,
   type Gpu,
   type Host,
+  readStaging,
   sizeOf,
   type Tensor,
 } from "./gpu.ts";
+import { tickMs } from "./clock.ts";
 import { copyToTexels, requireTexels, textureFor } from "./texels.ts";
 
 /** What one dispatch binds and runs. */
@@ -106,7 +108,8 @@ export function wgslOf({ label, code, include = [], types = {} }: KernelRun, hos
     (usesMatrix ? MATRIX_DIRECTIVES : "") + body;
 }
 
-type Command = Dispatch | Copy;
+/** A dispatch or a copy. */
+export type Command = Dispatch | Copy;
 
 function isCopy(command: Command): command is Copy {
   return typeof command === "function";
@@ -300,30 +303,15 @@ export class Plan {
     }
   }
 
-  /** All kernels and copies, in order. */
-  #commands(): Command[] {
-    const [first] = this.#unbound;
-    if (first) throw new Error(`Cannot run kernel "${first.run.label}": its plan is not ready`);
-    return this.#parts.flat();
-  }
-
   /**
-   * Encodes all kernels and copies.
+   * All kernels and copies, in order.
    *
    * @throws {Error} If the plan is not ready.
    */
-  encode(encoder: GPUCommandEncoder): void {
-    let pass: GPUComputePassEncoder | null = null;
-    for (const command of this.#commands()) {
-      const copies = copiesOf(command);
-      if (copies.length > 0) {
-        pass?.end();
-        pass = null;
-        for (const copy of copies) copy(encoder);
-      }
-      if (!isCopy(command)) dispatch(pass ??= encoder.beginComputePass(), command);
-    }
-    pass?.end();
+  commands(): readonly Command[] {
+    const [first] = this.#unbound;
+    if (first) throw new Error(`Cannot run kernel "${first.run.label}": its plan is not ready`);
+    return this.#parts.flat();
   }
 
   /**
@@ -335,8 +323,9 @@ export class Plan {
   async profile(): Promise<ProfileRow[]> {
     const { device, hasTimestamps } = this.#gpu;
     if (!hasTimestamps) throw new Error("Cannot profile: the adapter has no timestamp-query");
-    const commands = this.#commands();
+    const commands = this.commands();
     const times = new Float64Array(commands.length);
+    const tick = await tickMs(this.#gpu);
     const slots = 1024; // commands a query set; WebGPU allows 4096 timestamps
     for (let start = 0; start < times.length; start += slots) {
       const part = commands.slice(start, start + slots);
@@ -367,15 +356,13 @@ export class Plan {
       encoder.resolveQuerySet(querySet, 0, 2 * part.length, resolved, 0);
       encoder.copyBufferToBuffer(resolved, 0, staging, 0, size);
       device.queue.submit([encoder.finish()]);
-      await staging.mapAsync(GPUMapMode.READ);
-      const stamps = new BigUint64Array(staging.getMappedRange().slice(0)); // nanoseconds
+      const stamps = new BigUint64Array(await readStaging(this.#gpu, staging));
       for (let i = 0; i < part.length; i++) {
-        const ns = Number(stamps[2 * i + 1]! - stamps[2 * i]!);
-        times[start + i] = Math.max(0, ns) / 1e6; // drivers may step back between passes
+        const ticks = Number(stamps[2 * i + 1]! - stamps[2 * i]!);
+        times[start + i] = Math.max(0, ticks) * tick; // drivers may step back between passes
       }
       for (const resource of [querySet, resolved, staging]) resource.destroy();
     }
-    checkGpu(this.#gpu);
     return sumByLabel(commands, times);
   }
 }
@@ -402,30 +389,63 @@ function sumByLabel(commands: readonly Command[], times: Float64Array): ProfileR
 }
 
 /**
+ * Floating-point operations of one submit. Systems stop a GPU that is at one piece of work for two
+ * seconds (Windows) to twenty (Linux on Intel's), which a step on a small GPU may well take; a submit
+ * costs 0.1 ms.
+ */
+const SUBMIT_FLOPS = 5e11;
+
+/**
  * Encodes plans one after the other, then what `after` encodes.
  *
- * @returns What is left to submit.
- * @throws {Error} If the device has reported an error.
+ * @returns What is left to submit, for {@linkcode submit}.
+ * @throws {Error} If the device has reported an error, or a plan is not ready.
  */
 export function encodePlans(
   gpu: Gpu,
   plans: readonly Plan[],
   after?: (encoder: GPUCommandEncoder) => void,
-): GPUCommandBuffer {
+): GPUCommandBuffer[] {
   checkGpu(gpu);
-  const encoder = gpu.device.createCommandEncoder();
-  for (const plan of plans) plan.encode(encoder);
+  const encoded: GPUCommandBuffer[] = [];
+  let encoder = gpu.device.createCommandEncoder();
+  let pass: GPUComputePassEncoder | null = null;
+  let flops = 0;
+  const endPass = () => {
+    pass?.end();
+    pass = null;
+  };
+  for (const command of plans.flatMap((plan) => plan.commands())) {
+    const copies = copiesOf(command);
+    if (copies.length > 0) endPass();
+    for (const copy of copies) copy(encoder);
+    if (isCopy(command)) continue;
+    if (flops > 0 && flops + command.flops > SUBMIT_FLOPS) {
+      endPass();
+      encoded.push(encoder.finish());
+      encoder = gpu.device.createCommandEncoder();
+      flops = 0;
+    }
+    dispatch(pass ??= encoder.beginComputePass(), command);
+    flops += command.flops;
+  }
+  endPass();
   after?.(encoder);
-  return encoder.finish();
+  return [...encoded, encoder.finish()];
+}
+
+/** Queues what was encoded, each in a submit of its own. */
+export function submit({ device }: Gpu, encoded: readonly GPUCommandBuffer[]): void {
+  for (const commands of encoded) device.queue.submit([commands]);
 }
 
 /**
- * Queues plans one after the other, in one submit.
+ * Queues plans one after the other.
  *
  * @throws {Error} If the device reported an error since the last call.
  */
 export function runPlans(gpu: Gpu, plans: readonly Plan[]): void {
-  gpu.device.queue.submit([encodePlans(gpu, plans)]);
+  submit(gpu, encodePlans(gpu, plans));
 }
 
 /**

@@ -4,8 +4,15 @@
  *
  * @module
  */
-import { checkGpu, decodeElements, type Gpu, stagingSize, type Tensor } from "./gpu.ts";
-import { encodePlans, type Plan } from "./plan.ts";
+import {
+  checkGpu,
+  decodeElements,
+  type Gpu,
+  readStaging,
+  stagingSize,
+  type Tensor,
+} from "./gpu.ts";
+import { encodePlans, type Plan, submit } from "./plan.ts";
 
 /** Runs plans again and again, and reads one tensor as each run leaves it, some runs late. */
 export class Ring {
@@ -51,6 +58,7 @@ export class Ring {
     if (this.full && !take) {
       throw new RangeError(`Cannot copy to a ring: all ${this.depth} slots are full`);
     }
+    checkGpu(this.#gpu); // after one, a bank stays on its way
     const takes = take && this.#used > 0;
     const bank = this.#banks[takes ? 1 - this.#bank : this.#bank]!;
     if (bank.mapState !== "unmapped") {
@@ -58,14 +66,14 @@ export class Ring {
     }
     const slot = takes ? 0 : this.#used;
     const { buffer, offset } = this.#tensor;
-    const commands = encodePlans(this.#gpu, plans, (encoder) => {
+    const encoded = encodePlans(this.#gpu, plans, (encoder) => {
       encoder.copyBufferToBuffer(buffer, offset, bank, slot * this.#size, this.#size);
     });
     // Deno's mapAsync returns when the GPU has nothing left to do, and answers 10 ms later: what the
     // GPU does next is encoded before it, and submitted in these 10 ms.
     const taken = takes ? this.take() : Promise.resolve([]);
     this.#used = slot + 1;
-    this.#gpu.device.queue.submit([commands]);
+    submit(this.#gpu, encoded);
     return taken;
   }
 
@@ -81,10 +89,8 @@ export class Ring {
     const bank = this.#banks[this.#bank]!;
     this.#bank = 1 - this.#bank;
     this.#used = 0;
-    await bank.mapAsync(GPUMapMode.READ);
-    const bytes = bank.getMappedRange().slice(0);
+    const bytes = await readStaging(this.#gpu, bank);
     bank.unmap();
-    checkGpu(this.#gpu);
     return Array.from({ length: count }, (_, i) => {
       const start = i * this.#size;
       return decodeElements(bytes.slice(start, start + this.#size), this.#tensor);

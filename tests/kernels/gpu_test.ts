@@ -200,6 +200,24 @@ gpuTest("an error that nobody caught is thrown by the next call", async (gpu) =>
   assert.throws(() => checkGpu(gpu), (error) => error === first);
 });
 
+gpuTest(
+  "readTensor() throws that the device was lost, not what it could not do then",
+  async (gpu) => {
+    const { createBuffer } = gpu.device;
+    gpu.device.createBuffer = (descriptor) => {
+      const staging = createBuffer.call(gpu.device, descriptor);
+      // As Deno: the promise of the loss is kept in a later task.
+      staging.mapAsync = () => {
+        setTimeout(() => gpu.failure = new Error("GPU lost: unplugged"));
+        return Promise.reject(new Error("validation error occurred"));
+      };
+      return staging;
+    };
+    const tensor = createTensor(gpu, [4]);
+    await assert.rejects(readTensor(gpu, tensor), new Error("GPU lost: unplugged"));
+  },
+);
+
 Deno.test({
   name: "openGpu() does without subgroups when told to, and closing is no failure",
   ignore: GPU_OFF,
@@ -210,6 +228,20 @@ Deno.test({
     await gpu.device.lost;
     checkGpu(gpu);
   },
+});
+
+Deno.test("openGpu() refuses an adapter that binds fewer buffers than a product needs", async () => {
+  const { requestAdapter } = navigator.gpu;
+  const limits = { maxStorageBuffersPerShaderStage: 8 };
+  const adapter = { info: { description: "small" }, limits } as unknown as GPUAdapter;
+  navigator.gpu.requestAdapter = () => Promise.resolve(adapter);
+  try {
+    await assert.rejects(openGpu({ host: "deno" }), {
+      message: 'Cannot use adapter "small": its kernels bind at most 8 buffers, ours up to 10',
+    });
+  } finally {
+    navigator.gpu.requestAdapter = requestAdapter;
+  }
 });
 
 /** Opens a GPU in a process of its own; prints what becomes of it. */
@@ -240,6 +272,14 @@ Deno.test("openGpu() says what to install when no adapter answers", async () => 
       "(mesa-vulkan-drivers for a CPU adapter) and check it with `vulkaninfo --summary`",
   );
   assert.equal(stderr, "");
+});
+
+Deno.test("openGpu() says that Dawn asks for more where it finds no adapter", async () => {
+  const { stdout } = await openElsewhere({ GPU: "dawn", VK_ICD_FILENAMES: "/nowhere.json" });
+  assert.match(
+    stdout,
+    /^Cannot open a GPU: no adapter is good enough for Dawn, .*leave --gpu dawn/,
+  );
 });
 
 Deno.test({

@@ -134,3 +134,13 @@ gpuTest(
     ring.destroy();
   },
 );
+
+gpuTest("Ring throws what the device reported, when it takes and when it runs", async (gpu) => {
+  const ring = new Ring(gpu, createTensor(gpu, [1]), 1);
+  ring.run([]);
+  const taken = ring.run([], { take: true });
+  gpu.failure = new Error("GPU lost: unplugged");
+  assert.throws(() => ring.run([], { take: true }), gpu.failure); // not that values are on their way
+  await assert.rejects(taken, gpu.failure);
+  ring.destroy();
+});

@@ -1,0 +1,51 @@
+import assert from "node:assert/strict";
+import { tickMs, tickOf } from "../../kernels/clock.ts";
+import { closeGpu, createTensor, type Gpu, openGpu, sizeOf } from "../../kernels/gpu.ts";
+import { Plan } from "../../kernels/plan.ts";
+import { GPU_OFF, gpuTest } from "../testing.ts";
+
+Deno.test("tickOf() takes what is nearly a nanosecond for one, and keeps other ticks", () => {
+  for (const nearly of [0.9e-6, 1e-6, 1.1e-6]) assert.equal(tickOf(nearly), 1e-6);
+  for (const other of [0.5e-6, 1e-5, 83e-6]) assert.equal(tickOf(other), other);
+});
+
+gpuTest("tickMs() finds a nanosecond on a driver that counts them", async (gpu) => {
+  assert.equal(await tickMs(gpu), 1e-6);
+});
+
+/** Milliseconds of a kernel by its profile. */
+async function kernelMs(gpu: Gpu): Promise<number> {
+  const x = createTensor(gpu, [2 ** 20]);
+  const plan = new Plan(gpu);
+  plan.add({
+    label: "fill",
+    code: `@group(0) @binding(0) var<storage, read_write> x: array<f32>;
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3u) { x[id.x] = 1.0; }`,
+    tensors: [x],
+    groups: [sizeOf(x.shape) / 64, 1, 1],
+  });
+  await plan.ready();
+  const [row] = await plan.profile();
+  return row!.ms;
+}
+
+Deno.test({
+  name: "Plan.profile() counts in the ticks of the driver",
+  ignore: GPU_OFF || Deno.env.get("GPU") === "dawn", // whose ticks are nanoseconds
+  async fn() {
+    const { now } = performance;
+    const [right, slow] = [await openGpu(), await openGpu()];
+    try {
+      const ms = await kernelMs(right);
+      // To a clock that runs a thousand times as fast, the driver's ticks seem as long.
+      performance.now = () => 1000 * now.call(performance);
+      const long = await kernelMs(slow);
+      assert.ok(long > 30 * ms && long < 30_000 * ms, `${long} ms where it was ${ms}`);
+    } finally {
+      performance.now = now;
+      closeGpu(right);
+      closeGpu(slow);
+    }
+  },
+});
