@@ -130,6 +130,18 @@ export async function revertFolder(path: string): Promise<void> {
   await recoverFolder(path);
 }
 
+/**
+ * Bytes of an open file, which is at its beginning then.
+ *
+ * `stat()` of an open file asks for permission to read where its links lead, not where the path does
+ * by which it was opened, and only that is granted.
+ */
+export function bytesIn(file: Deno.FsFile): number {
+  const size = file.seekSync(0, Deno.SeekMode.End);
+  file.seekSync(0, Deno.SeekMode.Start);
+  return size;
+}
+
 async function writeSynced(path: string, content: Uint8Array | string): Promise<void> {
   using file = await Deno.open(path, { write: true, createNew: true });
   const bytes = typeof content === "string" ? new TextEncoder().encode(content) : content;

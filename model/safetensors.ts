@@ -12,7 +12,7 @@
  * @module
  */
 import { sizeOf } from "../kernels/gpu.ts";
-import { writeFileAtomic } from "./files.ts";
+import { bytesIn, writeFileAtomic } from "./files.ts";
 import { headerLength, parseHeader } from "./safetensors_header.ts";
 
 /** One array as it is stored. */
@@ -53,7 +53,7 @@ export interface FloatTensor {
  */
 export async function readSafetensors(path: string): Promise<SafetensorsFile> {
   using file = await openFile(path);
-  const { size } = await file.stat();
+  const size = bytesIn(file);
   const prefix = await readExactly(file, new Uint8Array(Math.min(8, size)), path);
   const length = inFile(path, () => headerLength(prefix, size));
   const header = await readExactly(file, new Uint8Array(length), path);

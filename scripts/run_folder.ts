@@ -5,7 +5,7 @@
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { oldFolder } from "../model/files.ts";
+import { bytesIn, oldFolder } from "../model/files.ts";
 import { say } from "./progress.ts";
 
 const FILES = { log: "log.txt", metrics: "metrics.jsonl" } as const;
@@ -68,16 +68,13 @@ export class RunFolder {
   written(): Record<RunFile, number> {
     this.flush();
     for (const name of NAMES) this.#files[name].syncSync();
-    return {
-      log: this.#files.log.statSync().size,
-      metrics: this.#files.metrics.statSync().size,
-    };
+    return { log: bytesIn(this.#files.log), metrics: bytesIn(this.#files.metrics) };
   }
 
   /** Cuts off what was written after a checkpoint. */
   rewind(written: Record<string, number>): void {
     for (const name of NAMES) {
-      const size = this.#files[name].statSync().size;
+      const size = bytesIn(this.#files[name]);
       // By its path: Windows does not let a file shrink that is open to be appended to.
       Deno.truncateSync(this.join(FILES[name]), Math.min(size, written[name] ?? size));
     }

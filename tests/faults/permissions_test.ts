@@ -8,6 +8,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import sharp from "sharp";
 import project from "../../deno.json" with { type: "json" };
+import { runTask } from "../scripts/command.ts";
+import { tinyFlags, writeTinyWorld } from "../scripts/tiny_world.ts";
 import { GPU_OFF } from "../testing.ts";
 import { faultFlags, startTraining, theRun, withWorld } from "./runs.ts";
 
@@ -69,3 +71,35 @@ Deno.test("keepOnly() leaves workers no more than sharp", () =>
     assert.match(stderr, /^decoded: pixels,crop,picture$/m);
     await Deno.remove(folder, { recursive: true });
   }));
+
+Deno.test({
+  name: "train and export go wherever links lead: folders, files, and Hugging Face's cache",
+  ignore: GPU_OFF || Deno.build.os === "windows", // where links take a right of their own
+  fn: async () => {
+    const folder = await Deno.makeTempDir();
+    try {
+      const [disk, link] = ["disk", "link"].map((name) => join(folder, name)) as [string, string];
+      await Deno.mkdir(disk);
+      await Deno.symlink("disk", link);
+      await writeTinyWorld(disk, 6);
+      const flags = ["--depth", "1", "--max_steps", "2", "--test_pairs_meta_file", "pairs.json"];
+      const trained = await runTask("train", [...tinyFlags(link), ...flags]);
+      assert.equal(trained.code, 0, trained.stderr);
+
+      const adapter = join(folder, "adapter");
+      await Deno.symlink(join(theRun(join(disk, "runs")), "final"), adapter);
+      const model = join(disk, "hub/models--timm--vit_small_patch16_dinov3.lvd1689m");
+      await Deno.mkdir(join(disk, "blobs"));
+      await Deno.mkdir(join(model, "snapshots/main"), { recursive: true });
+      await Deno.symlink("../../blobs", join(model, "blobs")); // moved to where there is room
+      await Deno.rename(join(disk, "weights.safetensors"), join(disk, "blobs/1"));
+      await Deno.symlink("../../blobs/1", join(model, "snapshots/main/model.safetensors"));
+      const output = join(link, "merged.safetensors");
+      const args = ["--merged", "--adapter", adapter, "--output", output];
+      const exported = await runTask("export", args, { HF_HOME: link });
+      assert.equal(exported.code, 0, exported.stderr);
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+});

@@ -23,8 +23,12 @@ export async function runCommand(
 }
 
 /** Runs a command as a user does, with the permissions of its task. */
-export async function runTask(name: string, args: readonly string[]): Promise<Outcome> {
-  return await outcomeOf({ args: ["task", "--quiet", name, ...args], cwd: ROOT });
+export async function runTask(
+  name: string,
+  args: readonly string[],
+  env: Record<string, string> = {},
+): Promise<Outcome> {
+  return await outcomeOf({ args: ["task", "--quiet", name, ...args], cwd: ROOT, env });
 }
 
 async function outcomeOf(options: Deno.CommandOptions): Promise<Outcome> {
