@@ -41,7 +41,7 @@ export async function main(args: string[]): Promise<void> {
     throw new UsageError("Cannot run embed: give either --test_pairs_meta_file or --pictures");
   }
   checkImgSize(flags.img_size, "embed");
-  checkOutputs([flags.output]);
+  checkOutputs([flags.output], [file, flags.weights, ...flags.pictures]);
   await keepOnly({
     write: [folderOf(flags.output), folderOf(layoutsFile())],
     pictures: true,

@@ -66,7 +66,10 @@ export async function main(args: string[]): Promise<void> {
     throw new UsageError("Cannot run eval: give either --adapter or --embeddings");
   }
   checkImgSize(flags.img_size, "eval");
-  checkOutputs([flags.json, flags.report, flags.answer]);
+  checkOutputs(
+    [flags.json, flags.report, flags.answer],
+    [flags.test_pairs_meta_file, flags.embeddings, flags.weights],
+  );
   await keepOnly({
     write: [
       ...[flags.json, flags.report, flags.answer, layoutsFile()].map(folderOf),

@@ -48,7 +48,7 @@ export async function main(args: string[]): Promise<void> {
     );
   }
   if (!flags.merged) throw new UsageError("Cannot run export: give --merged");
-  checkOutputs([flags.output]);
+  checkOutputs([flags.output], [flags.weights]);
   await keepOnly({ write: [folderOf(flags.output)] });
   keepReading(modelFiles(flags));
   const adapter = await readAdapter(flags.adapter);

@@ -57,7 +57,7 @@ export async function main(args: string[]): Promise<void> {
   const flags = parseFlags(command, FLAGS, args);
   const specs = [...namedSources(flags), ...flags.source.map(parseSource)];
   checkSpecs(specs);
-  checkOutputs([flags.output]);
+  checkOutputs([flags.output], specs.map(({ json }) => json));
   await keepOnly({ write: [folderOf(flags.output)], pictures: flags.check });
   const roots = flags.allow_outside_root ? ["/"] : specs.map(({ root }) => root);
   keepReading([...specs.map(({ json }) => json), ...roots]);

@@ -1,14 +1,18 @@
-import { statSync } from "node:fs";
+import { realpathSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 
 /**
  * Checks that files can be written, before the work that leads to them.
  *
  * @param files Paths; null is no file.
+ * @param inputs Paths of what is read; null is nothing.
  * @throws {Deno.errors.NotFound} If the folder of one is missing.
- * @throws {TypeError} If one is a folder.
+ * @throws {TypeError} If one is a folder or an input.
  */
-export function checkOutputs(files: Iterable<string | null>): void {
+export function checkOutputs(
+  files: Iterable<string | null>,
+  inputs: readonly (string | null)[] = [],
+): void {
   const isFolder = (path: string) => statSync(path, { throwIfNoEntry: false })?.isDirectory();
   for (const file of files) {
     if (file === null) continue;
@@ -18,5 +22,18 @@ export function checkOutputs(files: Iterable<string | null>): void {
     if (isFolder(file)) {
       throw new TypeError(`Cannot write ${file}: it is a folder, expected a file`);
     }
+    const real = realPath(file);
+    if (real !== null && inputs.some((input) => input !== null && realPath(input) === real)) {
+      throw new TypeError(`Cannot write ${file}: it is an input, expected another file`);
+    }
+  }
+}
+
+/** A path without links, null where there is nothing. */
+function realPath(path: string): string | null {
+  try {
+    return realpathSync(path);
+  } catch {
+    return null;
   }
 }

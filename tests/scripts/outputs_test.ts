@@ -1,6 +1,6 @@
 /** Files that cannot be written are refused before the work that leads to them. */
 import assert from "node:assert/strict";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { main as embed } from "../../scripts/embed.ts";
 import { main as evaluate } from "../../scripts/eval.ts";
 import { main as exporting } from "../../scripts/export.ts";
@@ -28,6 +28,24 @@ Deno.test("checkOutputs() refuses a file in no folder and a folder, and nothing 
   }
 });
 
+Deno.test("checkOutputs() refuses an input, by whatever path", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const [input, link, other] = ["input", "link", "other"].map((name) => join(folder, name));
+    for (const path of [input!, other!]) await Deno.writeTextFile(path, "");
+    await Deno.symlink("input", link!);
+    checkOutputs([other!, join(folder, "fresh")], [null, input!, join(folder, "fresh")]);
+    for (const output of [input!, link!, relative(Deno.cwd(), input!)]) {
+      assert.throws(() => checkOutputs([other!, output], [null, input!]), {
+        name: "TypeError",
+        message: `Cannot write ${output}: it is an input, expected another file`,
+      });
+    }
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
 // None of the inputs exists: an error about one of them would mean that the work has begun.
 const ADAPTER = ["--adapter", "no/adapter"];
 const EVAL = [...ADAPTER, "--test_pairs_meta_file", "no.json"];
@@ -46,4 +64,27 @@ for (const [name, main, args] of COMMANDS) {
     assert.rejects(main([...args, "none/file"]), {
       message: "Cannot write none/file: there is no folder none",
     }));
+}
+
+/** Commands and an input of each, which need be no good: nothing is read. */
+const OVERWRITING: typeof COMMANDS = [
+  ["embed", embed, [...ADAPTER, "--output", "FILE", "--test_pairs_meta_file"]],
+  ["embed", embed, [...ADAPTER, "--output", "FILE", "--pictures"]],
+  ["embed", embed, [...ADAPTER, "--output", "FILE", "--pictures", "no.jpg", "--weights"]],
+  ["export", exporting, [...ADAPTER, "--merged", "--output", "FILE", "--weights"]],
+  ["merge", merge, ["--output", "FILE", "--vpair_root", "no", "--vpair_json"]],
+  ["eval", evaluate, ["--json", "FILE", ...EVAL, "--test_pairs_meta_file"]],
+  ["eval", evaluate, ["--report", "FILE", ...EVAL, "--weights"]],
+  ["eval", evaluate, ["--json", "FILE", "--embeddings"]],
+];
+for (const [name, main, args] of OVERWRITING) {
+  Deno.test(`${name} ${args.at(-1)} is not overwritten`, async () => {
+    const file = await Deno.makeTempFile();
+    const given = [...args, file].map((arg) => arg === "FILE" ? file : arg);
+    await assert.rejects(main(given), {
+      message: `Cannot write ${file}: it is an input, expected another file`,
+    });
+    assert.equal((await Deno.stat(file)).size, 0);
+    await Deno.remove(file);
+  });
 }
