@@ -72,6 +72,12 @@ export async function checkWeights(path: string, config: ViTConfig): Promise<Wei
 export async function main(args: string[]): Promise<void> {
   const flags = parseFlags(COMMAND, FLAGS, args);
   const { random, check, output } = flags;
+  if (random !== null && check !== null) {
+    throw new UsageError("Cannot run weights: give either --check or --random");
+  }
+  if (random === null && output !== null) {
+    throw new UsageError("Cannot run weights: --output belongs to --random");
+  }
   checkOutputs([output]);
   const isOffline = random !== null || check !== null;
   await keepOnly({ write: [isOffline ? folderOf(output) : hubCache()], net: !isOffline });

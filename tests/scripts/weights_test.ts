@@ -52,8 +52,20 @@ folderTest(
 );
 
 Deno.test("main() refuses flags that do not go together", async () => {
-  await assert.rejects(main(["--random", "vits16"]), {
-    name: "UsageError",
-    message: "Cannot run weights: --random needs --output",
-  });
+  const output = ["--output", "random.safetensors"];
+  const refusals: [args: string[], problem: string][] = [
+    [["--random", "vits16"], "--random needs --output"],
+    [output, "--output belongs to --random"],
+    [["--check", "model.safetensors", ...output], "--output belongs to --random"],
+    [
+      ["--check", "model.safetensors", "--random", "vits16", ...output],
+      "give either --check or --random",
+    ],
+  ];
+  for (const [args, problem] of refusals) {
+    await assert.rejects(main(args), {
+      name: "UsageError",
+      message: `Cannot run weights: ${problem}`,
+    });
+  }
 });
