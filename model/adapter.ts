@@ -6,11 +6,11 @@
  *
  * @module
  */
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { z } from "zod";
 import type { PoolMode } from "../kernels/pool.ts";
 import { knownModel, parameterShapes, type ViTConfig } from "./config.ts";
-import { wholeFolder, writeFolderAtomic } from "./files.ts";
+import { exists, wholeFolder, writeFolderAtomic } from "./files.ts";
 import { show } from "../data/json.ts";
 import {
   isTarget,
@@ -182,7 +182,7 @@ export async function writeAdapter(folder: string, adapter: Adapter): Promise<vo
  */
 export async function readAdapter(folder: string): Promise<Adapter> {
   const whole = await wholeFolder(folder);
-  const config = await readConfig(join(whole, CONFIG_FILE));
+  const config = await readConfig(whole);
   const file = await readSafetensors(join(whole, TENSORS_FILE));
   const unread = new Set(file.tensors.keys());
   const take: Take = (key, shape) => {
@@ -294,17 +294,34 @@ function readHead({ tensors }: SafetensorsFile, take: Take): Head {
   };
 }
 
-async function readConfig(path: string): Promise<PeftConfig> {
+async function readConfig(folder: string): Promise<PeftConfig> {
+  const path = join(folder, CONFIG_FILE);
   try {
     return parsePeftConfig(await Deno.readTextFile(path));
   } catch (cause) {
     if (cause instanceof Deno.errors.NotFound) {
-      throw new Deno.errors.NotFound(`Cannot read ${path}: there is no such file`);
+      const below = await adapterBelow(folder);
+      const wanted = below === null ? "" : `, expected an adapter's folder, as ${below}`;
+      throw new Deno.errors.NotFound(`Cannot read ${path}: there is no such file${wanted}`);
+    }
+    if (cause instanceof Deno.errors.NotADirectory) {
+      throw new TypeError(
+        `Cannot read ${folder}: it is a file, expected its folder, ${dirname(folder)}`,
+      );
     }
     if (!(cause instanceof TypeError || cause instanceof SyntaxError)) throw cause;
     const Kind = cause instanceof SyntaxError ? SyntaxError : TypeError;
     throw new Kind(`Cannot load ${path}: ${cause.message}`, { cause });
   }
+}
+
+/** The best adapter of a run, for whoever names the run; null if the folder is none. */
+async function adapterBelow(folder: string): Promise<string | null> {
+  for (const name of ["final", "best_overall", "last"]) {
+    const below = join(folder, name);
+    if (await exists(join(below, CONFIG_FILE))) return below;
+  }
+  return null;
 }
 
 /** timm's name of the layer at a path of PEFT, which may begin with the name of a wrapper. */

@@ -181,9 +181,11 @@ async function removeIfThere(path: string): Promise<void> {
   });
 }
 
-async function exists(path: string): Promise<boolean> {
+/** Whether there is a file or folder of this path. */
+export async function exists(path: string): Promise<boolean> {
+  const { NotFound, NotADirectory } = Deno.errors; // the latter of paths that go on after a file
   return await Deno.stat(path).then(() => true, (error) => {
-    if (error instanceof Deno.errors.NotFound) return false;
+    if (error instanceof NotFound || error instanceof NotADirectory) return false;
     throw error;
   });
 }

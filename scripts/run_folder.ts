@@ -184,9 +184,11 @@ function makeFolder(base: string, time: string): string {
  */
 export function findRun(modelPath: string, path: string): string {
   if (path !== "") {
-    const run = existsSync(join(path, "trainer.json")) ? join(path, "..") : path;
+    const above = join(path, "..");
+    const run = existsSync(join(path, "trainer.json")) ? above : path;
     if (lastFolders(run).some(existsSync)) return run;
-    throw new Error(`Cannot resume ${path}: there is no checkpoint "last" in it`);
+    const elsewhere = lastFolders(above).some(existsSync) ? `, give ${above}` : "";
+    throw new Error(`Cannot resume ${path}: there is no checkpoint "last" in it${elsewhere}`);
   }
   const runs: { path: string; time: number }[] = [];
   for (const model of foldersIn(modelPath)) {

@@ -202,6 +202,21 @@ Deno.test("encodeAdapter() names layers one by one where a block lacks a kind", 
   assert.throws(() => encodeAdapter({ ...adapter, modules: [] }), RangeError);
 });
 
+folderTest("readAdapter() says which folder is meant", async (run) => {
+  const fails = (path: string, message: string) =>
+    assert.rejects(readAdapter(path), { message: `Cannot read ${message}` });
+  const missing = `${join(run, "adapter_config.json")}: there is no such file`;
+  await fails(run, missing);
+  for (const name of ["last", "best_overall", "final"]) {
+    await writeAdapter(join(run, name), makeAdapter());
+    await fails(run, `${missing}, expected an adapter's folder, as ${join(run, name)}`);
+  }
+  for (const name of ["adapter_config.json", "adapter_model.safetensors"]) {
+    const file = join(run, "final", name);
+    await fails(file, `${file}: it is a file, expected its folder, ${join(run, "final")}`);
+  }
+});
+
 folderTest("readAdapter() reads PEFT's files with rank and alpha patterns", async (folder) => {
   await writePeft(folder, peftConfig, peftTensors);
   const { modules, ...rest } = await readAdapter(folder);

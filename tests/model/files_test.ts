@@ -74,11 +74,14 @@ folderTest(
 );
 
 folderTest("writeFileAtomic() names a folder that is missing", async (folder) => {
-  const path = join(folder, "no", "f");
-  await assert.rejects(writeFileAtomic(path, ""), {
-    name: "NotFound",
-    message: `Cannot write ${path}: there is no folder ${join(folder, "no")}`,
-  });
+  await Deno.writeTextFile(join(folder, "file"), "");
+  for (const parent of [join(folder, "no"), join(folder, "file", "no")]) {
+    const path = join(parent, "f");
+    await assert.rejects(writeFileAtomic(path, ""), {
+      name: "NotFound",
+      message: `Cannot write ${path}: there is no folder ${parent}`,
+    });
+  }
 });
 
 folderTest("writeFileAtomic() keeps one of two files written at the same time", async (folder) => {

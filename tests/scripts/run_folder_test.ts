@@ -221,6 +221,19 @@ folderTest("findRun() takes a run, or its checkpoint, by path", async (folder) =
   assert.equal(findRun("elsewhere", join(run, "last.old")), run);
 });
 
+folderTest("findRun() names the run of another checkpoint", async (folder) => {
+  const run = join(folder, "run");
+  await makeRun(run, 1);
+  for (const name of ["best_overall", "final/"]) {
+    const path = join(run, name);
+    await Deno.mkdir(path);
+    assert.throws(
+      () => findRun("elsewhere", path),
+      new Error(`Cannot resume ${path}: there is no checkpoint "last" in it, give ${run}`),
+    );
+  }
+});
+
 folderTest("findRun() says where there is none", async (folder) => {
   await Deno.mkdir(join(folder, "vit", "0901"), { recursive: true });
   const none = join(folder, "none");
