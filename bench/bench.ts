@@ -110,7 +110,7 @@ function precisionsOf({ hasF16 }: Gpu, { precision, quick }: Flags): Precision[]
 
 async function main(args: string[]): Promise<void> {
   const [first] = args;
-  const topic = first === undefined || first.startsWith("--") ? null : first;
+  const topic = first === undefined || first.startsWith("-") ? null : first;
   const flags = parseFlags(COMMAND, FLAGS, topic === null ? args : args.slice(1));
   if (topic === "loader") {
     await import("./loader_bench.ts");

@@ -4,7 +4,8 @@
  * @module
  */
 import { basename } from "node:path";
-import { parseArgs } from "node:util";
+import { parseArgs, type ParseArgsOptionDescriptor } from "node:util";
+import { nearestName } from "./nearest.ts";
 import { say } from "./progress.ts";
 
 /** What a command's name is typed after. */
@@ -56,15 +57,15 @@ export class HelpRequest extends Error {}
  *
  * @returns A value for each flag: its default, or null, where it is not given.
  * @throws {UsageError} If a flag is unknown, misses its value, or is out of range.
- * @throws {HelpRequest} If `--help` is given.
+ * @throws {HelpRequest} If `--help` or `-h` is given.
  */
 export function parseFlags<const T extends Record<string, FlagSpec>>(
   command: Command,
   specs: T,
   args: string[],
 ): FlagValues<T> {
-  const options: Record<string, { type: "string" | "boolean"; multiple?: boolean }> = {
-    help: { type: "boolean" },
+  const options: Record<string, ParseArgsOptionDescriptor> = {
+    help: { type: "boolean", short: "h" },
   };
   for (const [name, { type }] of Object.entries(specs)) {
     options[name] = type === "boolean"
@@ -75,7 +76,7 @@ export function parseFlags<const T extends Record<string, FlagSpec>>(
   try {
     given = parseArgs({ args: fillBare(args, specs), options, allowPositionals: false }).values;
   } catch (cause) {
-    const reason = reasonOf((cause as Error).message);
+    const reason = reasonOf((cause as Error).message, specs);
     const message = oneLine(`Cannot run ${command.name}: ${reason}`);
     throw new UsageError(`${message}, see --help`, { cause });
   }
@@ -87,11 +88,17 @@ export function parseFlags<const T extends Record<string, FlagSpec>>(
   return values as FlagValues<T>;
 }
 
-/** What `parseArgs` says, without its advice for commands that take more than flags. */
-function reasonOf(message: string): string {
+/** What `parseArgs` says, and what may be meant; its advice is for other commands. */
+function reasonOf(message: string, specs: Record<string, FlagSpec>): string {
   const [, flag] = /'(--\S+)' argument is ambiguous/.exec(message) ?? [];
   if (flag !== undefined) return `${flag} needs a value (a negative one as ${flag}=-1)`;
-  return message.split(/\. (?:To|This) /)[0]!;
+  const reason = message.split(/\. (?:To|This) /)[0]!;
+  const [, unknown] = /^Unknown option '--(.+)'$/s.exec(reason) ?? [];
+  const meant = unknown === undefined
+    ? null
+    : nearestName(unknown, [...Object.keys(specs), "help"]);
+  if (meant !== null) return `${reason} (did you mean --${meant}?)`;
+  return reason;
 }
 
 /** Gives a flag that may stand alone the value that this means. */
@@ -158,7 +165,7 @@ function helpText({ name, summary }: Command, specs: Record<string, FlagSpec>): 
   });
   const width = Math.max(...rows.map(([left]) => left.length)) + 2;
   const lines = rows.map(([left, right]) => left.padEnd(width) + right);
-  return `${name}: ${summary}\n\n${lines.join("\n")}\n  --help`;
+  return `${name}: ${summary}\n\n${lines.join("\n")}\n  -h, --help`;
 }
 
 /** Ends a command early with an exit code of its own, after it has said why. */

@@ -27,12 +27,12 @@ const COMMANDS: ReadonlyMap<string, Load> = new Map<string, Load>([
 /**
  * Runs a command.
  *
- * @param args Its name and its flags, or `--help`, or `--version`.
+ * @param args Its name and its flags, or `--help`, `-h` or `help`, or `--version`.
  * @throws {UsageError} If there is no such command.
  */
 export async function main([name, ...args]: string[]): Promise<void> {
   if (name === "--version") return console.log(`geolora ${project.version}`);
-  if (name === "--help") throw new HelpRequest(await helpText());
+  if (["--help", "-h", "help"].includes(name ?? "")) throw new HelpRequest(await helpText());
   const load = COMMANDS.get(name ?? "");
   if (!load) {
     const found = name === undefined ? "no command is given" : `there is no command "${name}"`;

@@ -85,6 +85,27 @@ Deno.test("parseFlags() refuses flags it does not know and words that are no fla
   assertRefused(["--loud=yes"], "Option '--loud' does not take an argument, see --help");
 });
 
+Deno.test("parseFlags() says which flag a word may be meant for", () => {
+  const cases = [["--not-e", "note"], ["--cuont", "count"], ["--slop=3", "slope"], [
+    "--hlp",
+    "help",
+  ]];
+  for (const [arg, meant] of cases) {
+    const [given] = arg!.split("=");
+    assertRefused([arg!], `Unknown option '${given}' (did you mean --${meant}?), see --help`);
+  }
+  const specs = { batch_size: SPECS.count, lr: SPECS.rate };
+  const refused = (arg: string, meant: string) =>
+    assert.throws(
+      () => parseFlags(COMMAND, specs, [arg]),
+      new UsageError(`Cannot run demo: Unknown option '${arg}'${meant}, see --help`),
+    );
+  for (const arg of ["--batch-size", "--batchsize", "--bacth_size", "--Batch_Size"]) {
+    refused(arg, " (did you mean --batch_size?)");
+  }
+  for (const arg of ["--size", "--rl", `--${"batch_size".repeat(9)}`]) refused(arg, "");
+});
+
 Deno.test("parseFlags() refuses a flag without its value, and says how to write a minus", () => {
   assertRefused(["--rate"], "Option '--rate <value>' argument missing, see --help");
   const wanted = "needs a value (a negative one as";
@@ -133,10 +154,10 @@ const HELP = `demo: shows flags
   --seed INTEGER     of chance (default 42)
   --loud             say more
   --safe             take care (default true)
-  --help`;
+  -h, --help`;
 
 Deno.test("parseFlags() answers --help with every flag, its unit and its default", () => {
-  for (const args of [["--help"], ["--help", "--rate", "7"], ["--name", "x", "--help"]]) {
+  for (const args of [["--help"], ["--help", "--rate", "7"], ["--name", "x", "--help"], ["-h"]]) {
     assert.throws(() => parseFlags(COMMAND, SPECS, args), (error: Error) => {
       assert(error instanceof HelpRequest);
       assert.equal(error.message, HELP);

@@ -26,6 +26,7 @@ Deno.test("geolora --help lists every command with what it does", async () => {
   assert(help instanceof HelpRequest);
   const listed = [...help.message.matchAll(/^ {2}(\w+) +(\w.+)$/gm)];
   assert.deepEqual(listed.map(([, name]) => name).sort(), await commands());
+  for (const name of ["-h", "help"]) await assert.rejects(main([name]), help);
   const [, , summary] = listed.find(([, name]) => name === "merge")!;
   assert.equal(summary, "merges pairs files of several data sets into one");
 });
