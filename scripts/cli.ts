@@ -76,7 +76,7 @@ export function parseFlags<const T extends Record<string, FlagSpec>>(
   try {
     given = parseArgs({ args: fillBare(args, specs), options, allowPositionals: false }).values;
   } catch (cause) {
-    const reason = reasonOf((cause as Error).message, specs);
+    const reason = reasonOf((cause as Error).message, args, specs);
     const message = oneLine(`Cannot run ${command.name}: ${reason}`);
     throw new UsageError(`${message}, see --help`, { cause });
   }
@@ -89,7 +89,7 @@ export function parseFlags<const T extends Record<string, FlagSpec>>(
 }
 
 /** What `parseArgs` says, and what may be meant; its advice is for other commands. */
-function reasonOf(message: string, specs: Record<string, FlagSpec>): string {
+function reasonOf(message: string, args: string[], specs: Record<string, FlagSpec>): string {
   const [, flag] = /'(--\S+)' argument is ambiguous/.exec(message) ?? [];
   if (flag !== undefined) return `${flag} needs a value (a negative one as ${flag}=-1)`;
   const reason = message.split(/\. (?:To|This) /)[0]!;
@@ -98,7 +98,16 @@ function reasonOf(message: string, specs: Record<string, FlagSpec>): string {
     ? null
     : nearestName(unknown, [...Object.keys(specs), "help"]);
   if (meant !== null) return `${reason} (did you mean --${meant}?)`;
-  return reason;
+  const [, extra] = /^Unexpected argument '(.+)'$/s.exec(reason) ?? [];
+  const before = extra === undefined ? undefined : flagBefore(extra, args);
+  const spec = before === undefined ? undefined : specs[before];
+  return spec?.type === "strings" ? `${reason}: --${before} takes one value, ${spec.help}` : reason;
+}
+
+/** The flag after which a word stands. */
+function flagBefore(word: string, args: string[]): string | undefined {
+  const flag = args.slice(0, Math.max(0, args.indexOf(word))).findLast((arg) => /^--./.test(arg));
+  return flag?.slice(2).split("=")[0];
 }
 
 /** Gives a flag that may stand alone the value that this means. */

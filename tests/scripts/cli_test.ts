@@ -106,6 +106,13 @@ Deno.test("parseFlags() says which flag a word may be meant for", () => {
   for (const arg of ["--size", "--rl", `--${"batch_size".repeat(9)}`]) refused(arg, "");
 });
 
+Deno.test("parseFlags() says how a flag that may be repeated takes many values", () => {
+  const wanted = "Unexpected argument 'two': --source takes one value, where from, see --help";
+  assertRefused(["--source", "one", "two"], wanted);
+  assertRefused(["--source=one", "two", "--loud"], wanted);
+  assertRefused(["--source", "one", "--note", "x", "two"], "Unexpected argument 'two', see --help");
+});
+
 Deno.test("parseFlags() refuses a flag without its value, and says how to write a minus", () => {
   assertRefused(["--rate"], "Option '--rate <value>' argument missing, see --help");
   const wanted = "needs a value (a negative one as";
