@@ -27,6 +27,7 @@ import {
   augmentSettings,
   checkSame,
   checkTrainFlags,
+  targetsOf,
   TRAIN_FLAGS,
   type TrainFlags,
   withStored,
@@ -79,7 +80,7 @@ async function train(flags: TrainFlags, resumed: Resumed | null): Promise<void> 
       rank: flags.lora_r,
       alpha: flags.lora_alpha,
       dropout: flags.lora_dropout,
-      targets: flags.lora_targets.split(","),
+      targets: targetsOf(flags),
       head: { hidden: flags.mlp_hidden, embedDim: flags.embed_dim },
       seed: flags.seed,
     });

@@ -223,6 +223,11 @@ export async function augmentSettings(flags: TrainFlags): Promise<AugmentSetting
   };
 }
 
+/** Layers that get an adapter. */
+export function targetsOf({ lora_targets }: TrainFlags): string[] {
+  return lora_targets.split(",").map((target) => target.trim());
+}
+
 /** Label smoothing of pairs with these weights. */
 export function smoothingOf(weights: Float32Array, flags: TrainFlags): Float32Array {
   return flags.with_weight

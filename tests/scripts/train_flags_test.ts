@@ -8,6 +8,7 @@ import {
   checkSame,
   checkTrainFlags,
   smoothingOf,
+  targetsOf,
   TRAIN_FLAGS,
   type TrainFlags,
   withStored,
@@ -73,6 +74,14 @@ Deno.test("TRAIN_FLAGS have the defaults of the recipe", () => {
     save_every: null,
     resume: null,
   });
+});
+
+Deno.test("targetsOf() takes layers between commas, with spaces or without", () => {
+  assert.deepEqual(targetsOf(parse()), ["attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2"]);
+  assert.deepEqual(targetsOf(parse("--lora_targets", " attn.qkv, mlp.fc1 ")), [
+    "attn.qkv",
+    "mlp.fc1",
+  ]);
 });
 
 Deno.test("train --help shows each flag with its unit or type, and its default", () => {
