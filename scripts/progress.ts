@@ -41,13 +41,14 @@ export class Progress {
     this.#first ??= { done, time: now };
     if (!this.#isTerminal && done < total && now - this.#lastLine < LINE_MS) return;
     this.#lastLine = now;
-    const filled = Math.round(WIDTH * Math.min(1, done / Math.max(1, total)));
-    const bar = "█".repeat(filled) + "░".repeat(WIDTH - filled);
     const progressed = done - this.#first.done;
     const left = progressed > 0 && done < total
       ? [`${duration((now - this.#first.time) / progressed * (total - done))} left`]
       : [];
-    const line = [`${this.#label} ${bar} ${done}/${total}`, ...words, ...left].join("  ");
+    const text = (width: number) =>
+      [`${this.#label} ${bar(width, done / total)} ${done}/${total}`, ...words, ...left].join("  ");
+    const room = this.#isTerminal ? columns() - 1 : Infinity; // a full line may wrap
+    const line = text(Math.max(0, Math.min(WIDTH, room - text(0).length))).slice(0, room);
     isShown = this.#isTerminal;
     write("stderr", this.#isTerminal ? `\r\x1b[K${line}` : `${line}\n`);
   }
@@ -55,6 +56,21 @@ export class Progress {
   /** Takes the bar off the terminal. */
   end(): void {
     hideProgress();
+  }
+}
+
+/** So many characters, of which a share is filled. */
+function bar(width: number, share: number): string {
+  const filled = Math.round(width * Math.min(1, share || 0)); // 0 of 0 is no share
+  return "█".repeat(filled) + "░".repeat(width - filled);
+}
+
+/** Of the terminal as it is now; Infinity if nobody knows. */
+function columns(): number {
+  try {
+    return Deno.consoleSize().columns || Infinity;
+  } catch {
+    return Infinity; // there is no terminal
   }
 }
 

@@ -4,13 +4,19 @@ import { fileURLToPath } from "node:url";
 import { duration, Progress, say } from "../../scripts/progress.ts";
 
 /** What is written to stderr, and a clock that the test sets, in milliseconds. */
-function watch(isTerminal: boolean, use: (clock: { now: number }, written: () => string) => void) {
+function watch(
+  isTerminal: boolean,
+  use: (clock: { now: number }, written: () => string) => void,
+  consoleSize = () => ({ columns: 80, rows: 24 }),
+) {
   const clock = { now: 1000 };
   const texts: string[] = [];
   const decoder = new TextDecoder();
   const { stderr } = Deno;
   const before = { isTerminal: stderr.isTerminal, writeSync: stderr.writeSync };
-  const now = performance.now;
+  const { now } = performance;
+  const size = Deno.consoleSize;
+  Deno.consoleSize = consoleSize;
   performance.now = () => clock.now;
   stderr.isTerminal = () => isTerminal;
   stderr.writeSync = (bytes) => (texts.push(decoder.decode(bytes)), bytes.length);
@@ -19,6 +25,7 @@ function watch(isTerminal: boolean, use: (clock: { now: number }, written: () =>
   } finally {
     Object.assign(stderr, before);
     performance.now = now;
+    Deno.consoleSize = size;
   }
 }
 
@@ -39,6 +46,47 @@ Deno.test("Progress rewrites one line on a terminal", () => {
     progress.end();
     assert.equal(written(), "\r\x1b[K");
   });
+});
+
+Deno.test("Progress keeps to one line of a narrow terminal: the bar gives way, then the end", () => {
+  let columns = 0;
+  const sizes = () => ({ columns, rows: 0 });
+  watch(true, (_, written) => {
+    const progress = new Progress("train");
+    const line = () => {
+      progress.show({ done: 1, total: 2, words: ["loss 1.5"] });
+      return written().replace("\r\x1b[K", "");
+    };
+    const whole = `train ${bar(12)} 1/2  loss 1.5`;
+    for (columns of [0, 200, whole.length + 1]) assert.equal(line(), whole); // 0: it is not known
+    columns = whole.length;
+    assert.equal(line(), `train ${"█".repeat(12)}${"░".repeat(11)} 1/2  loss 1.5`);
+    columns = 30;
+    assert.equal(line(), "train █████░░░░ 1/2  loss 1.5");
+    columns = 21;
+    assert.equal(line(), "train  1/2  loss 1.5");
+    columns = 10;
+    assert.equal(line(), "train  1/");
+  }, sizes);
+});
+
+Deno.test("Progress writes all of a line where nobody knows how wide it may be", () => {
+  const unknown = () => {
+    throw new Error("not connected to a terminal");
+  };
+  for (const isTerminal of [false, true]) {
+    watch(isTerminal, (_, written) => {
+      new Progress("train").show({ done: 1, total: 1, words: ["w".repeat(300)] });
+      assert.equal(
+        written().trim().replace("\x1b[K", ""),
+        `train ${bar(24)} 1/1  ${"w".repeat(300)}`,
+      );
+    }, unknown);
+  }
+  watch(false, (_, written) => {
+    new Progress("train").show({ done: 1, total: 1, words: [] });
+    assert.equal(written(), `train ${bar(24)} 1/1\n`);
+  }, () => ({ columns: 5, rows: 5 })); // of stdin, as stderr is a file
 });
 
 Deno.test("say() takes a bar off for its line, and the bar comes back", () => {
