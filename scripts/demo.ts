@@ -227,7 +227,7 @@ export async function main(args: string[]): Promise<void> {
     "This makes two small regions with fields, woods and villages, seen from space in one season\n" +
       "and from a drone in the next, trains one block of an untrained ViT-S to find the photos on\n" +
       "the map, and tests it where it has never been. It downloads nothing, needs no GPU and takes\n" +
-      `about 2 minutes on two cores; everything goes to ${output}.\n`,
+      `two to three minutes on two cores; everything goes to ${output}.\n`,
   );
   const { before, after, run } = await runDemo(output, DEMO_SIZE);
 

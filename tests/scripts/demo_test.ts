@@ -16,6 +16,7 @@ import {
 } from "../../scripts/demo.ts";
 import { checkTrainFlags, TRAIN_FLAGS } from "../../scripts/train_flags.ts";
 import { GPU_OFF } from "../testing.ts";
+import { runCommand } from "./command.ts";
 
 const CHILD = fileURLToPath(new URL("demo_child.ts", import.meta.url));
 const ATTEMPTS = fileURLToPath(new URL("../faults/attempts.ts", import.meta.url));
@@ -36,6 +37,15 @@ Deno.test("trainingSteps() names the commands, and training flags that train tak
   assert.equal(flags.train_pairs_meta_file, join("out", "train.json"));
   assert.equal(flags.test_pairs_meta_file, join("out", "test.json"));
   assert.equal(flags.epochs, DEMO_SIZE.epochs);
+});
+
+Deno.test("demo announces as much time as the README does", async () => {
+  const file = await Deno.makeTempFile(); // in its place no folder can be made
+  const { code, stdout } = await runCommand("demo", ["--output", file]);
+  assert.equal(code, 1);
+  const readme = await Deno.readTextFile(new URL("../../README.md", import.meta.url));
+  for (const text of [stdout, readme]) assert.match(text, /two\s+to\s+three\s+minutes/);
+  await Deno.remove(file);
 });
 
 Deno.test("evaluationStep() asks for the network that was trained", () => {
