@@ -8,12 +8,11 @@ import { closeGpu, type Gpu, type Host, openGpu } from "./kernels/gpu.ts";
 import type { PoolMode } from "./kernels/pool.ts";
 import { startTuning, type Tuning } from "./kernels/tune.ts";
 import { type Adapter, checkAdapter, DEFAULT_INPUT, readAdapter } from "./model/adapter.ts";
-import { modelConfig } from "./model/config.ts";
 import { createEmbedder, type Embedder } from "./model/embedder.ts";
-import { backbonePath } from "./model/hub.ts";
+import { readBackbone } from "./model/hub.ts";
 import { bestPrecision, mergesBest, type Precision, uploadNetwork } from "./model/network.ts";
 import { Trainables } from "./model/trainables.ts";
-import { type Backbone, loadBackbone } from "./model/weights.ts";
+import type { Backbone } from "./model/weights.ts";
 
 /** What {@linkcode loadEmbedder} loads. */
 export interface LoadOptions {
@@ -90,7 +89,7 @@ export async function loadEmbedder(options: LoadOptions): Promise<PictureEmbedde
     : options.adapter ?? NO_ADAPTER;
   const usual = adapter.input ?? DEFAULT_INPUT;
   const { imgSize = usual.imgSize, pool = usual.pool } = options;
-  const backbone = await readBackbone(options, adapter);
+  const backbone = await backboneOf(options, adapter);
   checkAdapter(adapter, backbone.config);
   const gpu = await openGpu(options.host === undefined ? {} : { host: options.host });
   const close = () => closeGpu(gpu);
@@ -163,13 +162,12 @@ export async function embedPictures(
   return embeddings;
 }
 
-async function readBackbone({ weights, model }: LoadOptions, adapter: Adapter): Promise<Backbone> {
+async function backboneOf({ weights, model }: LoadOptions, adapter: Adapter): Promise<Backbone> {
   if (typeof weights === "object") return weights;
   const name = model ?? adapter.baseModel;
   if (name === null) {
     throw new TypeError("Cannot load an embedder: neither `model` nor the adapter names a model");
   }
-  const path = await backbonePath(modelConfig(name), weights ?? null);
-  const depth = adapter.input?.depth;
-  return await loadBackbone(path, modelConfig(name, depth === undefined ? {} : { depth }));
+  const depth = adapter.input?.depth ?? null;
+  return await readBackbone({ model: name, weights: weights ?? null, depth });
 }

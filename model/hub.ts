@@ -7,7 +7,8 @@
  * @module
  */
 import { join } from "node:path";
-import { type ViTConfig, weightRepositories } from "./config.ts";
+import { modelConfig, type ViTConfig, weightRepositories } from "./config.ts";
+import { type Backbone, loadBackbone } from "./weights.ts";
 
 const FILE = "model.safetensors";
 
@@ -32,6 +33,28 @@ export function userCache(variable: Variables = (name) => Deno.env.get(name)): s
 export function hubCache(variable: Variables = (name) => Deno.env.get(name)): string {
   const huggingFace = variable("HF_HOME") ?? join(userCache(variable), "huggingface");
   return variable("HF_HUB_CACHE") ?? join(huggingFace, "hub");
+}
+
+/** Which backbone, and how much of it. */
+export interface BackboneChoice {
+  /** Name for `modelConfig`. */
+  model: string;
+  /** The file that the user names, or null to look into the cache. */
+  weights: string | null;
+  /** Blocks that are used, from the first on; null for all. */
+  depth: number | null;
+}
+
+/**
+ * A backbone from a file of all its blocks, on this machine.
+ *
+ * @throws {RangeError} If there is no such model, or it has fewer blocks than are wanted.
+ * @throws {Error} If its file is missing or damaged.
+ */
+export async function readBackbone({ model, weights, depth }: BackboneChoice): Promise<Backbone> {
+  const config = modelConfig(model);
+  const used = depth === null ? config : modelConfig(model, { depth });
+  return { ...await loadBackbone(await backbonePath(config, weights), config), config: used };
 }
 
 /**

@@ -8,10 +8,7 @@ import { isAbsolute, join } from "node:path";
 import { type Entry, parseEntries, readPairsText } from "../data/pairs.ts";
 import type { Gpu, Host } from "../kernels/gpu.ts";
 import { DEFAULT_INPUT } from "../model/adapter.ts";
-import { modelConfig } from "../model/config.ts";
-import { backbonePath } from "../model/hub.ts";
 import { bestPrecision, type Precision } from "../model/network.ts";
-import { type Backbone, loadBackbone } from "../model/weights.ts";
 import { UsageError } from "./cli.ts";
 import { TUNE_FLAGS } from "./layouts.ts";
 
@@ -122,19 +119,6 @@ export async function readEntries(
     allowOutsideRoot,
     ...(dataRoot !== null && { dataRoot }),
   });
-}
-
-/**
- * The backbone that the flags name.
- *
- * @throws {Error} If its file is missing or damaged, or it has fewer blocks than are wanted.
- */
-export async function readBackbone(
-  { model, weights, depth }: { model: string; weights: string | null; depth: number | null },
-): Promise<Backbone> {
-  const config = modelConfig(model);
-  const used = depth === null ? config : modelConfig(model, { depth });
-  return { ...await loadBackbone(await backbonePath(config, weights), config), config: used };
 }
 
 /** The precision that the flag names; `auto` is {@linkcode bestPrecision}. */

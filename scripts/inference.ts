@@ -3,9 +3,10 @@ import type { TuneLevel } from "../kernels/tune.ts";
 import { loadEmbedder, type PictureEmbedder } from "../load_embedder.ts";
 import { type Adapter, DEFAULT_INPUT, readAdapter } from "../model/adapter.ts";
 import { knownModel, type ViTConfig } from "../model/config.ts";
+import { type BackboneChoice, readBackbone } from "../model/hub.ts";
 import type { Precision } from "../model/network.ts";
 import type { Backbone } from "../model/weights.ts";
-import { hostOf, MODEL_FLAGS, readBackbone } from "./flags.ts";
+import { hostOf, MODEL_FLAGS } from "./flags.ts";
 import { keepLayouts, readLayouts } from "./layouts.ts";
 import { say } from "./progress.ts";
 
@@ -33,10 +34,8 @@ export const INFERENCE_FLAGS = {
 } as const;
 
 /** What the flags say about the backbone. */
-export interface BackboneFlags {
+export interface BackboneFlags extends Omit<BackboneChoice, "model"> {
   model: string | null;
-  weights: string | null;
-  depth: number | null;
 }
 
 /** What the flags say about the model. */

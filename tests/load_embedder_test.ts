@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { decodePicture, readPicture } from "../data/decode.ts";
 import { loadEmbedder, type LoadOptions } from "../load_embedder.ts";
-import { writeAdapter } from "../model/adapter.ts";
+import { type Adapter, writeAdapter } from "../model/adapter.ts";
 import { modelConfig } from "../model/config.ts";
 import { randomBackbone } from "../model/hash_rule.ts";
 import { writeSafetensors } from "../model/safetensors.ts";
@@ -72,6 +72,23 @@ embedderTest("loadEmbedder() reads files, and takes the model that the adapter n
   });
   await Deno.remove(folder, { recursive: true });
 });
+
+embedderTest(
+  "loadEmbedder() takes from a whole file the blocks that an adapter is for",
+  async () => {
+    const folder = await Deno.makeTempDir();
+    const config = modelConfig("vits16");
+    const whole = backboneOfTensors(randomBackbone(config, 0), config);
+    const file = join(folder, "model.safetensors");
+    await writeSafetensors(file, timmTensors(whole));
+    const cut: Adapter = { ...adapter, input: { imgSize, pool: "avg", depth: 1 } };
+    assert.deepEqual(
+      await embed({ weights: file, adapter: cut }, [DRONE]),
+      await embed({ weights: { ...whole, config: tinyConfig(1) }, adapter }, [DRONE]),
+    );
+    await Deno.remove(folder, { recursive: true });
+  },
+);
 
 embedderTest("loadEmbedder() without an adapter gives the backbone's pooled tokens", async () => {
   const rows = await embed({ weights }, [DRONE]);

@@ -1,7 +1,13 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { modelConfig } from "../../model/config.ts";
-import { backbonePath, cachedBackbone, downloadBackbone, hubCache } from "../../model/hub.ts";
+import {
+  backbonePath,
+  cachedBackbone,
+  downloadBackbone,
+  hubCache,
+  readBackbone,
+} from "../../model/hub.ts";
 
 const config = modelConfig("vitl16.sat493m");
 const timm = "models--timm--vit_large_patch16_dinov3.sat493m";
@@ -92,6 +98,14 @@ async function withFetch(
     globalThis.fetch = real;
   }
 }
+
+Deno.test("readBackbone() refuses a model or depth that there is not, before it reads", async () => {
+  const read = (model: string, depth: number | null) =>
+    readBackbone({ model, weights: "none.safetensors", depth });
+  await assert.rejects(read("vit_tiny", null), /^RangeError: Cannot use model "vit_tiny": /);
+  await assert.rejects(read("vits16", 13), /^RangeError: .*first 13 blocks .*expected 1 to 12$/);
+  await assert.rejects(read("vits16", 2), /none\.safetensors/);
+});
 
 cacheTest("downloadBackbone() puts the file where cachedBackbone() finds it", async (cache) => {
   const requests: string[] = [];

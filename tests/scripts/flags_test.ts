@@ -7,7 +7,6 @@ import {
   choosePrecision,
   DATA_FLAGS,
   MODEL_FLAGS,
-  readBackbone,
   readEntries,
 } from "../../scripts/flags.ts";
 
@@ -97,14 +96,6 @@ Deno.test("readEntries() lets pictures out of their root only when told to", asy
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
-});
-
-Deno.test("readBackbone() refuses a model or depth that there is not, before it reads", async () => {
-  const read = (model: string, depth: number | null) =>
-    readBackbone({ model, weights: "none.safetensors", depth });
-  await assert.rejects(read("vit_tiny", null), /^RangeError: Cannot use model "vit_tiny": /);
-  await assert.rejects(read("vits16", 13), /^RangeError: .*first 13 blocks .*expected 1 to 12$/);
-  await assert.rejects(read("vits16", 2), /none\.safetensors/);
 });
 
 Deno.test("choosePrecision() is f16 on GPUs that have it, unless told otherwise", () => {
