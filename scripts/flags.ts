@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { existsSync } from "node:fs";
+import { existsSync, realpathSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { type Entry, parseEntries, readPairsText } from "../data/pairs.ts";
 import type { Gpu, Host } from "../kernels/gpu.ts";
@@ -70,7 +70,11 @@ export const MODEL_FLAGS = {
 
 /** Where pictures are, and which count as right. */
 export const DATA_FLAGS = {
-  test_pairs_meta_file: { type: "string", unit: "file", help: "pairs JSON to evaluate on" },
+  test_pairs_meta_file: {
+    type: "string",
+    unit: "file",
+    help: "pairs JSON to evaluate on, as the path is given or in --data_root",
+  },
   data_root: { type: "string", unit: "folder", help: "root of entries without a data_root" },
   eval_mode: {
     type: "string",
@@ -104,21 +108,33 @@ export function checkImgSize(imgSize: number | null, command: string): void {
 }
 
 /**
- * Reads a pairs file; a path that is not absolute is looked for in the data root first.
+ * Reads a pairs file: the path as it is given, or in the data root where there is none.
  *
+ * @throws {UsageError} If both are there and are two files.
  * @throws {Error} If it cannot be read or holds something else.
  */
 export async function readEntries(
   file: string,
   { dataRoot, allowOutsideRoot }: { dataRoot: string | null; allowOutsideRoot: boolean },
 ): Promise<Entry[]> {
-  const inRoot = dataRoot !== null && !isAbsolute(file) ? join(dataRoot, file) : file;
-  const path = existsSync(inRoot) ? inRoot : file;
+  const path = pairsPath(file, dataRoot);
   return parseEntries(await readPairsText(path), {
     path,
     allowOutsideRoot,
     ...(dataRoot !== null && { dataRoot }),
   });
+}
+
+function pairsPath(file: string, dataRoot: string | null): string {
+  if (dataRoot === null || isAbsolute(file)) return file;
+  const inRoot = join(dataRoot, file);
+  if (!existsSync(inRoot)) return file;
+  if (!existsSync(file)) return inRoot;
+  if (realpathSync(file) === realpathSync(inRoot)) return file;
+  throw new UsageError(
+    `Cannot choose between ${file} and ${inRoot}: both are there, ` +
+      "give the absolute path of the one that is meant",
+  );
 }
 
 /** The precision that the flag names; `auto` is {@linkcode bestPrecision}. */

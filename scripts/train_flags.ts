@@ -19,7 +19,7 @@ export const TRAIN_FLAGS = {
     type: "string",
     unit: "file",
     required: true,
-    help: "pairs JSON to train on",
+    help: "pairs JSON to train on, as the path is given or in --data_root",
   },
   ...DATA_FLAGS,
   ...MODEL_FLAGS,

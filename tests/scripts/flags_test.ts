@@ -52,8 +52,9 @@ Deno.test("checkImgSize() refuses parts of patches and says what is near", () =>
   }
 });
 
-Deno.test("readEntries() looks in the data root first, then where it stands", async () => {
-  const folder = await Deno.makeTempDir();
+Deno.test("readEntries() takes the path as it is given, else in the data root", async () => {
+  const folder = await Deno.realPath(await Deno.makeTempDir());
+  const cwd = Deno.cwd();
   try {
     const [root, other] = [join(folder, "root"), join(folder, "other.json")];
     await Deno.mkdir(root);
@@ -63,23 +64,36 @@ Deno.test("readEntries() looks in the data root first, then where it stands", as
     await write(other, "outside.png");
     await Deno.mkdir(join(root, folder), { recursive: true });
     await write(join(root, other), "never.png"); // an absolute path is not one of the root's
+    Deno.chdir(folder);
     const names = async (file: string, dataRoot: string | null) => {
       const entries = await readEntries(file, { dataRoot, allowOutsideRoot: false });
       return entries.map(({ query }) => [query.root, query.name]);
     };
     assert.deepEqual(await names("pairs.json", root), [[root, "in_root.png"]]);
+    assert.deepEqual(await names("root/pairs.json", "root"), [["root", "in_root.png"]]);
     assert.deepEqual(await names(other, root), [[root, "outside.png"]]); // absolute
-    const cwd = Deno.cwd();
-    Deno.chdir(folder);
-    try {
-      assert.deepEqual(await names("other.json", root), [[root, "outside.png"]]);
-    } finally {
-      Deno.chdir(cwd);
-    }
+    assert.deepEqual(await names("other.json", root), [[root, "outside.png"]]);
     await assert.rejects(names("none.json", root), /^Error: Cannot read none\.json: /);
+
+    await write("pairs.json", "here.png");
+    for (const file of ["pairs.json", "./pairs.json"]) {
+      await assert.rejects(
+        names(file, root),
+        new UsageError(
+          `Cannot choose between ${file} and ${join(root, "pairs.json")}: both are there, ` +
+            "give the absolute path of the one that is meant",
+        ),
+      );
+    }
+    assert.deepEqual(await names(join(folder, "pairs.json"), root), [[root, "here.png"]]);
+    await Deno.remove("pairs.json");
+    await Deno.symlink(join(root, "pairs.json"), "pairs.json"); // the same file
+    assert.deepEqual(await names("pairs.json", root), [[root, "in_root.png"]]);
+
     await Deno.writeTextFile(other, "{}");
     await assert.rejects(names(other, root), (error: Error) => error.message.includes(other));
   } finally {
+    Deno.chdir(cwd);
     await Deno.remove(folder, { recursive: true });
   }
 });
