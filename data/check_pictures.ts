@@ -1,9 +1,33 @@
+import { existsSync, statSync } from "node:fs";
 import { checkHeader, readPicture } from "./decode.ts";
 import { type Picture, picturePath } from "./pairs.ts";
 
 const CONCURRENCY = 16; // hides the latency of a disk
 /** Bytes in which nearly every picture says what it is. */
 const HEAD = 2 ** 18;
+/** Pictures of a data root that are looked for. */
+const TRIED = 16;
+
+/**
+ * Checks that some pictures of each data root are there, spread over the list: if all of these are
+ * missing, the root is wrong, and waiting for a GPU would only delay saying so.
+ *
+ * @throws {Error} If no picture that was tried is there.
+ */
+export function checkRoots(pictures: Iterable<Picture>): void {
+  for (const [root, all] of Map.groupBy(new Set(pictures), ({ root }) => root)) {
+    const count = Math.min(TRIED, all.length);
+    const tried = Array.from({ length: count }, (_, i) => all[Math.floor(i * all.length / count)]!);
+    if (tried.some((picture) => existsSync(picturePath(picture)))) continue;
+    const isFolder = statSync(root, { throwIfNoEntry: false })?.isDirectory();
+    const { folder, name } = tried[0]!;
+    throw new Error(
+      `Cannot find pictures in ${root}: ` +
+        (isFolder ? `none of ${count} that were tried is there` : "there is no such folder") +
+        `, expected the data root of ${folder}/${name} (--data_root, or its entry's data_root)`,
+    );
+  }
+}
 
 /**
  * Reads every picture, each once, and checks its header as training does.

@@ -143,7 +143,7 @@ export function parseEntries(text: string, options: ParseOptions): Entry[] {
     const raw = checkEntry(value, where);
     const root = raw.data_root ?? dataRoot;
     if (root === undefined) {
-      throw new TypeError(`${where} key "data_root": is missing, and no data root is given`);
+      throw new TypeError(`${where} key "data_root": is missing, and no --data_root is given`);
     }
     const source = raw.dataset_source ?? (basename(resolve(root)).toLowerCase() || "data");
     return { ...raw, where, root: withoutSlash(root), source };

@@ -8,6 +8,7 @@
  */
 import { statSync } from "node:fs";
 import { join } from "node:path";
+import { checkRoots } from "../data/check_pictures.ts";
 import { type NamedEmbeddings, pictureNames, toTensors } from "../eval/embeddings.ts";
 import { listPictures } from "../eval/folder.ts";
 import { writeSafetensors } from "../model/safetensors.ts";
@@ -50,7 +51,9 @@ export async function main(args: string[]): Promise<void> {
   const source = { dataRoot: flags.data_root, allowOutsideRoot: flags.allow_outside_root };
   const protocol = file === null ? null : protocolOf(await readEntries(file, source), flags);
   const paths = flags.pictures.flatMap(expand);
-  const roots = protocol ? rootsOf(picturesOf(protocol), flags.allow_outside_root) : flags.pictures;
+  const listed = protocol && picturesOf(protocol);
+  if (listed) checkRoots(listed);
+  const roots = listed ? rootsOf(listed, flags.allow_outside_root) : flags.pictures;
   keepReading([...roots, ...modelFiles(flags)]);
 
   using loaded = await loadForFlags(flags);

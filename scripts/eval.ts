@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { checkRoots } from "../data/check_pictures.ts";
 import { alignEmbeddings, parseEmbeddings } from "../eval/embeddings.ts";
 import { evaluate } from "../eval/evaluate.ts";
 import { resultLines } from "../eval/lines.ts";
@@ -130,7 +131,9 @@ async function evaluatePairs(flags: Flags, radii: readonly number[]): Promise<Ev
   });
   const protocol = protocolOf(entries, flags);
   if (flags.rank_image !== null) checkQuery(protocol, flags.rank_image);
-  const roots = rootsOf(picturesOf(protocol), flags.allow_outside_root);
+  const pictures = picturesOf(protocol);
+  if (path === null) checkRoots(pictures);
+  const roots = rootsOf(pictures, flags.allow_outside_root);
   keepReading([...roots, path, ...modelFiles(flags)]);
   if (path !== null) {
     const embeddings = alignEmbeddings(await readEmbeddings(path), protocol, path);

@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { checkRoots } from "../data/check_pictures.ts";
 import { type PairMode, pairsOf } from "../data/pairs.ts";
 import { previewSheet } from "../data/preview.ts";
 import { closeGpu, openGpu } from "../kernels/gpu.ts";
@@ -70,6 +71,7 @@ async function train(flags: TrainFlags, resumed: Resumed | null): Promise<void> 
     ...pairs.flatMap(({ query, reference }) => [query, reference]),
     ...protocol ? picturesOf(protocol) : [],
   ];
+  checkRoots(pictures);
   keepReading(rootsOf(pictures, flags.allow_outside_root));
 
   const level = flags.tune as TuneLevel;

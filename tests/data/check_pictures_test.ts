@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import sharp from "sharp";
-import { checkPictures } from "../../data/check_pictures.ts";
+import { checkPictures, checkRoots } from "../../data/check_pictures.ts";
 
 Deno.test("checkPictures() finds what training could not open, each once", async () => {
   const root = await Deno.makeTempDir();
@@ -73,4 +73,37 @@ Deno.test("checkPictures() reads whole files only where their heads are not enou
 
 Deno.test("checkPictures() has nothing to say of no pictures", async () => {
   assert.deepEqual(await checkPictures([]), { total: 0, faults: [] });
+});
+
+Deno.test("checkRoots() refuses a data root that is no folder, or that is another's", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const [root, other, none] = ["root", "other", "none"].map((name) => join(folder, name)) as [
+      string,
+      string,
+      string,
+    ];
+    for (const each of [root, other]) await Deno.mkdir(each);
+    const pictures = (root: string, count = 100) =>
+      Array.from({ length: count }, (_, i) => ({ root, folder: "drone", name: `${i}.jpg` }));
+    const wanted = "expected the data root of drone/0.jpg (--data_root, or its entry's data_root)";
+    await Deno.mkdir(join(root, "drone"));
+    for (const { name } of pictures(root).slice(50)) {
+      await Deno.writeTextFile(join(root, "drone", name), "");
+    }
+    checkRoots([]);
+    checkRoots(pictures(root)); // half of them: that is the loader's business
+    checkRoots([...pictures(root).slice(99), ...pictures(root).slice(0, 99)]);
+    assert.throws(() => checkRoots([...pictures(root), ...pictures(other)]), {
+      message: `Cannot find pictures in ${other}: none of 16 that were tried is there, ${wanted}`,
+    });
+    assert.throws(() => checkRoots(pictures(other, 2)), /: none of 2 that were tried is there,/);
+    assert.throws(() => checkRoots([...pictures(root), ...pictures(none)]), {
+      message: `Cannot find pictures in ${none}: there is no such folder, ${wanted}`,
+    });
+    // With --allow_outside_root, pictures may have no use for a root.
+    checkRoots([{ root: none, folder: join(root, "drone"), name: "99.jpg" }]);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
 });

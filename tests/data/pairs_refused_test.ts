@@ -85,7 +85,8 @@ Deno.test("parseEntries() refuses what is no array of entries, in one line", () 
   });
   assert.throws(() => parseEntries(JSON.stringify([SMALL]), { path: "a.json" }), {
     name: "TypeError",
-    message: 'Cannot parse a.json: entry 0 key "data_root": is missing, and no data root is given',
+    message:
+      'Cannot parse a.json: entry 0 key "data_root": is missing, and no --data_root is given',
   });
   assert.throws(() => parse(" ".repeat(MAX_PAIRS_BYTES + 1)), {
     name: "RangeError",

@@ -141,10 +141,11 @@ Deno.test({
   },
 });
 
-Deno.test("train refuses pairs that fill no batch before it opens a GPU", async () => {
+Deno.test("train refuses pairs that fill no batch, or have no pictures, before it opens a GPU", async () => {
   const folder = await Deno.makeTempDir();
   await writeTinyWorld(folder, 4);
-  const near = join(folder, "near.json");
+  const [near, empty] = [join(folder, "near.json"), join(folder, "empty")];
+  await Deno.mkdir(empty);
   const { pair_pos_sate_img_list: list, pair_pos_sate_weight_list: weights, ...rest } = pair(
     "0.jpg",
     "0.jpg",
@@ -161,6 +162,11 @@ Deno.test("train refuses pairs that fill no batch before it opens a GPU", async 
     [
       ["--train_pairs_meta_file", near, "--train_mode", "pos"],
       `Cannot train on ${near}: its 1 entries make 0 pairs with --train_mode pos, expected 1 or more`,
+    ],
+    [
+      ["--train_pairs_meta_file", join(folder, "pairs.json"), "--data_root", empty],
+      `Cannot find pictures in ${empty}: none of 8 that were tried is there, expected the data ` +
+      "root of drone/0.jpg (--data_root, or its entry's data_root)",
     ],
   ];
   for (const [flags, wanted] of cases) {
