@@ -29,6 +29,7 @@ import {
   augmentSettings,
   checkSame,
   checkTrainFlags,
+  dataWarnings,
   targetsOf,
   TRAIN_FLAGS,
   type TrainFlags,
@@ -116,6 +117,9 @@ async function train(flags: TrainFlags, resumed: Resumed | null): Promise<void> 
       folder.note(`data: ${entries.length} entries, ${pairs.length} pairs`);
       const tight = tightness(epochs, { flags, pairs, entries });
       if (tight !== null) folder.note(`warning: ${tight}`);
+      for (const line of dataWarnings({ entries, augment })) {
+        folder.note(`warning: ${line}`);
+      }
       folder.note(
         `trained: ${trainables.count.toLocaleString("en")} parameters, GPU memory: ` +
           `${(gpu.memory.peak / 2 ** 20).toFixed(0)} MiB, run: ${folder.path}`,

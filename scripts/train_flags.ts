@@ -9,6 +9,7 @@ import {
   LOW_FLIGHT_METERS,
   parseAugmentSettings,
 } from "../data/augment_settings.ts";
+import type { Entry } from "../data/pairs.ts";
 import { LORA_TARGETS } from "../model/init.ts";
 import { type FlagSpec, type FlagValues, UsageError } from "./cli.ts";
 import { checkImgSize, DATA_FLAGS, MODEL_FLAGS } from "./flags.ts";
@@ -226,6 +227,24 @@ export async function augmentSettings(flags: TrainFlags): Promise<AugmentSetting
 /** Layers that get an adapter. */
 export function targetsOf({ lora_targets }: TrainFlags): string[] {
   return lora_targets.split(",").map((target) => target.trim());
+}
+
+/** What a run was asked for and its pairs file says nothing about, a line each. */
+export function dataWarnings(
+  { entries, augment }: {
+    entries: readonly Entry[];
+    augment: AugmentSettings | null;
+  },
+): string[] {
+  const lines: string[] = [];
+  const blind = entries.filter(({ altitudeMeters }) => altitudeMeters === null).length;
+  if (blind > 0 && augment && augment.altitude_crop !== null) {
+    lines.push(
+      `altitude_crop passes over ${blind} of ${entries.length} entries, which have no ` +
+        "altitude_meters: `merge` writes that of a data set, see its --help",
+    );
+  }
+  return lines;
 }
 
 /** Label smoothing of pairs with these weights. */

@@ -7,12 +7,14 @@ import {
   augmentSettings,
   checkSame,
   checkTrainFlags,
+  dataWarnings,
   smoothingOf,
   targetsOf,
   TRAIN_FLAGS,
   type TrainFlags,
   withStored,
 } from "../../scripts/train_flags.ts";
+import { parse as parseEntries, SMALL } from "../data/entries.ts";
 
 const COMMAND = { name: "train", summary: "trains" };
 
@@ -234,6 +236,20 @@ Deno.test("augmentSettings() joins defaults, file and flags", async () => {
   } finally {
     await Deno.remove(file);
   }
+});
+
+Deno.test("dataWarnings() names flags that the pairs file gives nothing to go by", async () => {
+  const warnings = async (flags: string[], changes: Record<string, unknown>[]) => {
+    const entries = parseEntries(changes.map((change) => ({ ...SMALL, ...change })));
+    return dataWarnings({ entries, augment: await augmentSettings(parse(...flags)) });
+  };
+  const known = { altitude_meters: 120 };
+  assert.deepEqual(await warnings([], [{}, {}]), []);
+  assert.deepEqual(await warnings(["--altitude_crop"], [known, known, {}]), [
+    "altitude_crop passes over 1 of 3 entries, which have no altitude_meters: `merge` writes that " +
+    "of a data set, see its --help",
+  ]);
+  assert.deepEqual(await warnings(["--altitude_crop"], [known]), []);
 });
 
 Deno.test("smoothingOf() is sigmoid(-k weight), or the same for all", () => {

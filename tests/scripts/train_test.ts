@@ -38,6 +38,7 @@ Deno.test({
     const flags = [
       ...tinyFlags(folder),
       ...["--test_pairs_meta_file", "pairs.json", "--with_weight", "--global_pool", "token"],
+      "--altitude_crop",
     ];
     const first = await succeed("train", flags);
     const run = runFolder(first);
@@ -52,6 +53,9 @@ Deno.test({
       ) {
         assert(existsSync(join(run, file)), `${file} is missing`);
       }
+      const warning = "warning: altitude_crop passes over 8 of 8 entries, which have no altitude";
+      assert.match(first.stderr, new RegExp(`^${warning}`, "m"));
+      assert((await Deno.readTextFile(join(run, "log.txt"))).includes(warning));
       const steps = (await losses(run)).filter((line) => "loss" in (line as object));
       assert.equal(steps.length, 4);
     });
