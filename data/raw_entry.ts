@@ -10,7 +10,7 @@ import type { Location, PairMode } from "./pairs.ts";
 const point = z.tuple([z.number(), z.number()]); // zod's number is finite
 const latLon = z.tuple([z.number().min(-90).max(90), z.number().min(-180).max(180)]);
 const names = z.array(z.string().min(1));
-const weights = z.array(z.number());
+const weights = z.array(z.number().min(0)); // overlaps, or what grows with them
 
 /** A source names a line of the report and a folder of checkpoints, beside those of "overall". */
 export const SOURCE_NAME: RegExp = /^(?!overall$)[^/\\\p{Cc}]{1,64}$/iu;

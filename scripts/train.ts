@@ -117,7 +117,7 @@ async function train(flags: TrainFlags, resumed: Resumed | null): Promise<void> 
       folder.note(`data: ${entries.length} entries, ${pairs.length} pairs`);
       const tight = tightness(epochs, { flags, pairs, entries });
       if (tight !== null) folder.note(`warning: ${tight}`);
-      for (const line of dataWarnings({ entries, augment })) {
+      for (const line of dataWarnings(flags, { entries, pairs, augment })) {
         folder.note(`warning: ${line}`);
       }
       folder.note(

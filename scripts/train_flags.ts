@@ -9,7 +9,7 @@ import {
   LOW_FLIGHT_METERS,
   parseAugmentSettings,
 } from "../data/augment_settings.ts";
-import type { Entry } from "../data/pairs.ts";
+import type { Entry, Pair } from "../data/pairs.ts";
 import { LORA_TARGETS } from "../model/init.ts";
 import { type FlagSpec, type FlagValues, UsageError } from "./cli.ts";
 import { checkImgSize, DATA_FLAGS, MODEL_FLAGS } from "./flags.ts";
@@ -231,8 +231,10 @@ export function targetsOf({ lora_targets }: TrainFlags): string[] {
 
 /** What a run was asked for and its pairs file says nothing about, a line each. */
 export function dataWarnings(
-  { entries, augment }: {
+  flags: TrainFlags,
+  { entries, pairs, augment }: {
     entries: readonly Entry[];
+    pairs: readonly Pair[];
     augment: AugmentSettings | null;
   },
 ): string[] {
@@ -242,6 +244,13 @@ export function dataWarnings(
     lines.push(
       `altitude_crop passes over ${blind} of ${entries.length} entries, which have no ` +
         "altitude_meters: `merge` writes that of a data set, see its --help",
+    );
+  }
+  if (flags.with_weight && pairs.every(({ weight }) => weight === 1)) {
+    const smoothing = smoothingOf(Float32Array.of(1), flags)[0]!.toFixed(4);
+    lines.push(
+      `--with_weight smooths all pairs by ${smoothing}, as each has weight 1, that of entries ` +
+        "without pair_pos_sate_weight_list",
     );
   }
   return lines;

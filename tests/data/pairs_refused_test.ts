@@ -30,6 +30,10 @@ const REFUSED: [entry: Record<string, unknown>, message: string][] = [
     'key "pair_pos_sate_weight_list": [0] is null, expected number',
   ],
   [
+    { pair_pos_sate_weight_list: [-0.5] },
+    'key "pair_pos_sate_weight_list": [0] is -0.5, expected number to be >=0',
+  ],
+  [
     { pair_pos_sate_weight_list: "INFINITE" },
     'key "pair_pos_sate_weight_list": [0] is Infinity, expected number',
   ],

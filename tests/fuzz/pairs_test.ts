@@ -65,7 +65,7 @@ function confirm(entries: Entry[]): void {
         assert(isInside(rules, picture), `${folder}, ${name} leaves ${root}`);
       }
     }
-    for (const { weight } of references) assert(Number.isFinite(weight));
+    for (const { weight } of references) assert(weight >= 0 && weight < Infinity);
     for (const place of [location, ...references.map((reference) => reference.location)]) {
       if (place?.unit === "degrees") {
         assert(Math.abs(place.lat) <= 90 && Math.abs(place.lon) <= 180);

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { AUGMENT_DEFAULTS } from "../../data/augment_settings.ts";
+import { pairsOf } from "../../data/pairs.ts";
 import { parsePeftConfig, peftConfigText } from "../../model/peft_config.ts";
 import { HelpRequest, parseFlags, UsageError } from "../../scripts/cli.ts";
 import {
@@ -241,15 +242,23 @@ Deno.test("augmentSettings() joins defaults, file and flags", async () => {
 Deno.test("dataWarnings() names flags that the pairs file gives nothing to go by", async () => {
   const warnings = async (flags: string[], changes: Record<string, unknown>[]) => {
     const entries = parseEntries(changes.map((change) => ({ ...SMALL, ...change })));
-    return dataWarnings({ entries, augment: await augmentSettings(parse(...flags)) });
+    const parsed = parse(...flags);
+    const augment = await augmentSettings(parsed);
+    return dataWarnings(parsed, { entries, pairs: pairsOf(entries, "pos_semipos"), augment });
   };
   const known = { altitude_meters: 120 };
+  const weighed = { pair_pos_sate_weight_list: [0.5] };
   assert.deepEqual(await warnings([], [{}, {}]), []);
-  assert.deepEqual(await warnings(["--altitude_crop"], [known, known, {}]), [
+  assert.deepEqual(await warnings(["--altitude_crop", "--with_weight"], [known, known, weighed]), [
     "altitude_crop passes over 1 of 3 entries, which have no altitude_meters: `merge` writes that " +
     "of a data set, see its --help",
   ]);
   assert.deepEqual(await warnings(["--altitude_crop"], [known]), []);
+  assert.deepEqual(await warnings(["--with_weight"], [{}, weighed]), []);
+  assert.deepEqual(await warnings(["--with_weight"], [{}, {}]), [
+    "--with_weight smooths all pairs by 0.0067, as each has weight 1, that of entries without " +
+    "pair_pos_sate_weight_list",
+  ]);
 });
 
 Deno.test("smoothingOf() is sigmoid(-k weight), or the same for all", () => {
