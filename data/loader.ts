@@ -121,10 +121,14 @@ export interface PictureOptions {
   numWorkers: number;
 }
 
+/** Damaged pictures that an error names. */
+const NAMED = 20;
+
 /**
  * Loads pictures in order, only resized, as evaluation sees them.
  *
- * @throws {Error} If a picture cannot be decoded: a recall without it would be another number.
+ * @throws {Error} If a picture cannot be decoded: a recall without it would be another number. The
+ *   rest is read before, so that one error names all that are damaged.
  * @throws {RangeError} If `numWorkers` is not a whole number, 0 or more.
  */
 export async function* loadPictures(
@@ -139,18 +143,27 @@ export async function* loadPictures(
       return pool.run({ path: paths[i]!, size, sample: null });
     });
     const pixels = new Uint8Array(batchSize * bytes);
+    const faults: string[] = [];
     for (let start = 0; start < paths.length; start += batchSize) {
       const count = Math.min(batchSize, paths.length - start);
       for (let i = 0; i < count; i++) {
         const result = await next();
-        if ("error" in result) throw new Error(result.error);
-        pixels.set(result.pixels, i * bytes);
+        if ("error" in result) faults.push(result.error);
+        else pixels.set(result.pixels, i * bytes);
       }
-      yield { pixels, count };
+      if (faults.length === 0) yield { pixels, count };
     }
+    if (faults.length > 0) throw new Error(refusalOf(faults, paths.length));
   } finally {
     await pool.close();
   }
+}
+
+function refusalOf(faults: readonly string[], total: number): string {
+  if (faults.length === 1) return faults[0]!;
+  const left = faults.length - NAMED;
+  const lines = [...faults.slice(0, NAMED), ...(left > 0 ? [`and ${left} more`] : [])];
+  return `Cannot load ${faults.length} of ${total} pictures: ${lines.join("; ")}`;
 }
 
 /** Each call gives the next result, in order, of jobs of which up to `window` are under way. */

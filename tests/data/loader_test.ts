@@ -222,16 +222,29 @@ for (const numWorkers of [0, 2]) {
     });
   });
 
-  Deno.test(`loadPictures() refuses a damaged picture with ${numWorkers} workers`, async () => {
-    await withPairs(5, async (pairs) => {
-      const paths = pairs.map(({ reference }) => picturePath(reference));
-      await Deno.writeFile(paths[3]!, new Uint8Array());
-      let count = 0;
-      await assert.rejects(async () => {
+  Deno.test(`loadPictures() names all damaged pictures, with ${numWorkers} workers`, async () => {
+    await withPairs(15, async (pairs) => {
+      const paths = pairs.flatMap(({ query, reference }) => [query, reference].map(picturePath));
+      const refusal = async () => {
+        let count = 0;
         const batches = loadPictures(paths, { imgSize: SIZE, batchSize: 2, numWorkers });
-        for await (const batch of batches) count += batch.count;
-      }, { message: `Cannot decode ${paths[3]}: the file is empty` });
-      assert.equal(count, 2);
+        try {
+          for await (const batch of batches) count += batch.count;
+        } catch (error) {
+          return { count, message: (error as Error).message };
+        }
+      };
+      const wanted = (i: number) => `Cannot decode ${paths[i]}: the file is empty`;
+      await Deno.writeFile(paths[3]!, new Uint8Array());
+      assert.deepEqual(await refusal(), { count: 2, message: wanted(3) });
+      await Deno.writeFile(paths[8]!, new Uint8Array());
+      assert.deepEqual(await refusal(), {
+        count: 2,
+        message: `Cannot load 2 of 30 pictures: ${wanted(3)}; ${wanted(8)}`,
+      });
+      for (const path of paths) await Deno.writeFile(path, new Uint8Array());
+      const { message } = (await refusal())!;
+      assert(message.endsWith(`; ${wanted(19)}; and 10 more`), message);
     });
   });
 }
