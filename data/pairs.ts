@@ -123,6 +123,9 @@ export async function readPairsText(path: string): Promise<string> {
  * reference within 0.1 of its query. Metres do not look like that: tiles miss a query by more than
  * 10 cm.
  *
+ * A backslash parts folders in the paths of pictures, as `/` does: files come from Windows too. So a
+ * picture whose name holds one, as Linux allows, cannot be named.
+ *
  * @param text File content.
  * @throws {RangeError} If the text is longer than {@linkcode MAX_PAIRS_BYTES}.
  * @throws {SyntaxError} If the text is not JSON.
@@ -196,10 +199,9 @@ function checkPicture(picture: Picture, where: string, allowOutsideRoot: boolean
     throw new TypeError(`${where}: ${show(picture)} holds control characters, expected a path`);
   }
   if (allowOutsideRoot) return;
-  // Both separators and drive letters wherever we run: the file may come from another system.
-  const parts = [folder, name].map((part) => part.replaceAll("\\", "/"));
-  const isRooted = parts.some((part) => /^\/|^[a-z]:/i.test(part));
-  if (isRooted || /^\.\.(\/|$)/.test(posix.join(...parts))) {
+  // Drive letters wherever we run: the file may come from another system.
+  const isRooted = [folder, name].some((part) => /^\/|^[a-z]:/i.test(part));
+  if (isRooted || /^\.\.(\/|$)/.test(posix.join(folder, name))) {
     throw new TypeError(
       `${where}: ${show(name)} in ${show(folder)} is not inside the data root, ` +
         "expected a relative path within it (or --allow_outside_root)",

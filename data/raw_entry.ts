@@ -9,7 +9,11 @@ import type { Location, PairMode } from "./pairs.ts";
 
 const point = z.tuple([z.number(), z.number()]); // zod's number is finite
 const latLon = z.tuple([z.number().min(-90).max(90), z.number().min(-180).max(180)]);
-const names = z.array(z.string().min(1));
+/** A file from Windows may part folders by a backslash; so none can be in a name. */
+const withSlashes = (path: string) => path.replaceAll("\\", "/");
+const folder = z.string().transform(withSlashes);
+const file = z.string().min(1).transform(withSlashes);
+const names = z.array(file);
 const weights = z.array(z.number().min(0)); // overlaps, or what grows with them
 
 /** A source names a line of the report and a folder of checkpoints, beside those of "overall". */
@@ -24,11 +28,11 @@ const schema = z.object({
   data_root: z.string().min(1).nullish(),
   altitude_meters: z.number().positive().nullish(),
   duplicate_id: z.int().min(0).nullish(),
-  drone_img_dir: z.string(),
-  drone_img_name: z.string().min(1),
+  drone_img_dir: folder,
+  drone_img_name: file,
   drone_loc_x_y: point.nullish(),
   drone_loc_lat_lon: latLon.nullish(),
-  sate_img_dir: z.string(),
+  sate_img_dir: folder,
   pair_pos_sate_img_list: names,
   pair_pos_sate_weight_list: weights.nullish(),
   pair_pos_sate_loc_x_y_list: z.array(point).nullish(),

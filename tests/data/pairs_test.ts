@@ -121,6 +121,31 @@ Deno.test("parseEntries() tells degrees from metres by all values of a source", 
   });
 });
 
+Deno.test("parseEntries() takes the paths of Windows for what they are", async () => {
+  const root = await Deno.makeTempDir();
+  try {
+    await Deno.mkdir(join(root, "drone", "sub"), { recursive: true });
+    await Deno.writeTextFile(join(root, "drone", "sub", "a.jpg"), "");
+    const [entry] = parse([{
+      ...SMALL,
+      drone_img_dir: "drone\\",
+      drone_img_name: "sub\\a.jpg",
+      sate_img_dir: "tiles\\z",
+      pair_pos_sate_img_list: ["x\\t.png"],
+      pair_pos_semipos_sate_img_list: ["x/t.png", "y\\t.png"],
+    }], { dataRoot: root });
+    const { query, references } = entry!;
+    assert.deepEqual(query, { root, folder: "drone", name: "sub/a.jpg" });
+    assert((await Deno.stat(picturePath(query))).isFile);
+    assert.deepEqual(references.map(({ picture: { folder, name } }) => `${folder}/${name}`), [
+      "tiles/z/x/t.png",
+      "tiles/z/y/t.png",
+    ]);
+  } finally {
+    await Deno.remove(root, { recursive: true });
+  }
+});
+
 Deno.test("parseEntries() ignores unknown keys, also those that name a prototype", () => {
   const text = JSON.stringify([SMALL]).replace(
     "{",
