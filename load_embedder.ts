@@ -57,7 +57,7 @@ export interface PictureEmbedder extends Disposable {
    * @throws {Error} If a picture cannot be decoded.
    */
   embedPictures(paths: readonly string[]): Promise<Float32Array<ArrayBuffer>>;
-  /** Frees the GPU. */
+  /** Frees the GPU; what embeds afterwards throws. */
   close(): void;
 }
 
@@ -77,8 +77,8 @@ const NO_ADAPTER: Adapter = {
  *
  * @returns Ready to embed. It owns the GPU: declare it with `using`, or close it.
  * @throws {TypeError} If no model is named, or adapter and backbone do not fit together.
- * @throws {RangeError} If the model is unknown, `imgSize` is not a multiple of 16, or the GPU has no f16
- *   and `precision` asks for it.
+ * @throws {RangeError} If the model is unknown, `imgSize` is not a multiple of 16, `images` is no whole
+ *   number above 0, or the GPU has no f16 and `precision` asks for it.
  * @throws {SyntaxError} If a file is damaged.
  * @throws {Error} If there is no GPU, or too little memory on it, or a file is missing.
  */
@@ -92,7 +92,10 @@ export async function loadEmbedder(options: LoadOptions): Promise<PictureEmbedde
   const backbone = await backboneOf(options, adapter);
   checkAdapter(adapter, backbone.config);
   const gpu = await openGpu(options.host === undefined ? {} : { host: options.host });
-  const close = () => closeGpu(gpu);
+  const close = () => {
+    gpu.failure ??= new Error("Cannot use an embedder that is closed");
+    closeGpu(gpu);
+  };
   if (options.tuning) startTuning(gpu, options.tuning);
   try {
     const precision = options.precision ?? bestPrecision(gpu);

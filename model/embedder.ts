@@ -44,6 +44,11 @@ export class Embedder {
   readonly dim: number;
 
   constructor(gpu: Gpu, { network, trainables, head, pool, images }: EmbedderOptions) {
+    if (!(Number.isInteger(images) && images >= 1)) {
+      throw new RangeError(
+        `Cannot embed ${images} images at a time: expected a whole number, 1 or more`,
+      );
+    }
     this.#gpu = gpu;
     this.images = Math.min(images, largestPiece(gpu, network));
     this.#encoder = new Encoder(gpu, network, { images: this.images, pool, training: null });
@@ -157,7 +162,8 @@ export class Embedder {
  *
  * @returns Ready to embed; destroy it, or close the GPU.
  * @throws {GpuMemoryError} If the GPU has too little memory.
- * @throws {RangeError} If one image is more than the adapter can bind.
+ * @throws {RangeError} If `images` is no whole number above 0, or one image is more than the adapter
+ *   can bind.
  * @throws {SyntaxError} If a kernel does not compile.
  */
 export async function createEmbedder(gpu: Gpu, options: EmbedderOptions): Promise<Embedder> {

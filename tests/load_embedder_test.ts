@@ -121,9 +121,14 @@ embedderTest("embedPictures() names the picture that cannot be decoded", async (
 
 embedderTest("close() frees the GPU, and so does the end of `using`", async () => {
   for (const end of ["close", Symbol.dispose] as const) {
-    const embedder = await loadEmbedder({ weights, imgSize });
-    embedder[end]();
-    const { reason } = await embedder.gpu.device.lost;
+    const loaded = await loadEmbedder({ weights, imgSize });
+    loaded[end]();
+    const { reason } = await loaded.gpu.device.lost;
     assert.equal(reason, "destroyed");
+    const closed = { message: "Cannot use an embedder that is closed" };
+    await assert.rejects(loaded.embedPictures([DRONE]), closed);
+    const { embedder } = loaded;
+    await assert.rejects(embedder.embed(new Uint8Array(imgSize * imgSize * 3)), closed);
+    loaded[end]();
   }
 });

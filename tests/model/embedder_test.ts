@@ -171,6 +171,19 @@ modelTest("Embedder refuses more images than fit, and parts of images", async (g
   trainer.destroy();
 });
 
+modelTest("Embedder takes a whole number of images at a time, 1 or more", async (gpu) => {
+  const trainer = await tinyTrainer(gpu);
+  for (const images of [0, -1, 2.5, NaN, Infinity]) {
+    await assert.rejects(
+      embedderOf(gpu, trainer, { images }),
+      new RangeError(
+        `Cannot embed ${images} images at a time: expected a whole number, 1 or more`,
+      ),
+    );
+  }
+  trainer.destroy();
+});
+
 modelTest("Embedder without a head gives pooled tokens, of each kind", async (gpu) => {
   const config = tinyConfig();
   const adapter = tinyAdapter(config, { head: null });
