@@ -63,16 +63,18 @@ export function drawEpochs(source: BatchSource): Epochs {
   return { batches, missed: missed.size };
 }
 
-/** Says so if the ground has too little room for batches of this size: pairs are then trained unevenly. */
-export function tightness(
+/** Where the ground has too little room for batches of this size, pairs are trained unevenly: a line, or none. */
+export function roomWarnings(
   { batches, missed }: Epochs,
   { flags: { batch_size: size, epochs }, pairs }: BatchSource,
-): string | null {
+): string[] {
   const enough = Math.ceil(epochs * pairs.length / size);
   // The last epoch leaves a rest that no other takes up.
   const rest = Math.max(size, pairs.length / 10);
-  if (batches <= ROOM * enough && missed <= rest) return null;
-  return `many pairs share ground: batches of ${size} make ${batches} steps, ${enough} if all ` +
+  if (batches <= ROOM * enough && missed <= rest) return [];
+  return [
+    `many pairs share ground: batches of ${size} make ${batches} steps, ${enough} if all ` +
     `${pairs.length} pairs fitted, and ${missed} pairs are in none; a smaller --batch_size trains ` +
-    "on all of them alike";
+    "on all of them alike",
+  ];
 }

@@ -17,7 +17,7 @@ import { writeFileAtomic } from "../model/files.ts";
 import { readBackbone } from "../model/hub.ts";
 import { initialAdapter } from "../model/init.ts";
 import { parseFlags, runScript } from "./cli.ts";
-import { drawEpochs, samplerOf, tightness } from "./epochs.ts";
+import { drawEpochs, roomWarnings, samplerOf } from "./epochs.ts";
 import { picturesOf, protocolOf } from "./evaluation.ts";
 import { hostOf, readEntries } from "./flags.ts";
 import { checkDigests, digestsOf } from "./inputs.ts";
@@ -115,11 +115,11 @@ async function train(flags: TrainFlags, resumed: Resumed | null): Promise<void> 
         `adapter: ${gpu.name}${gpu.isCpu ? " (software, slow)" : ""}, ${network.precision}`,
       );
       folder.note(`data: ${entries.length} entries, ${pairs.length} pairs`);
-      const tight = tightness(epochs, { flags, pairs, entries });
-      if (tight !== null) folder.note(`warning: ${tight}`);
-      for (const line of dataWarnings(flags, { entries, pairs, augment })) {
-        folder.note(`warning: ${line}`);
-      }
+      const warnings = [
+        ...roomWarnings(epochs, { flags, pairs, entries }),
+        ...dataWarnings(flags, { entries, pairs, augment }),
+      ];
+      for (const line of warnings) folder.note(`warning: ${line}`);
       folder.note(
         `trained: ${trainables.count.toLocaleString("en")} parameters, GPU memory: ` +
           `${(gpu.memory.peak / 2 ** 20).toFixed(0)} MiB, run: ${folder.path}`,

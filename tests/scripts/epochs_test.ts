@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { pairsOf, parseEntries } from "../../data/pairs.ts";
-import { type BatchSource, drawEpochs, tightness } from "../../scripts/epochs.ts";
+import { type BatchSource, drawEpochs, roomWarnings } from "../../scripts/epochs.ts";
 import type { TrainFlags } from "../../scripts/train_flags.ts";
 
 /** `shared` queries of one tile and `free` ones with a tile each. */
@@ -27,19 +27,19 @@ Deno.test("drawEpochs() counts the batches of a run, and what is in none", () =>
   });
 });
 
-Deno.test("tightness() warns where pairs share ground, and only there", () => {
+Deno.test("roomWarnings() warns where pairs share ground, and only there", () => {
   const says = (input: Parameters<typeof source>[0]) => {
     const batches = source(input);
-    return tightness(drawEpochs(batches), batches);
+    return roomWarnings(drawEpochs(batches), batches).join();
   };
-  assert.equal(says({ free: 10, batch_size: 4, epochs: 1 }), null);
-  assert.equal(says({ shared: 35, free: 165, batch_size: 8, epochs: 1 }), null); // 16 wait
-  assert.equal(says({ free: 100, batch_size: 8, epochs: 10 }), null);
+  assert.equal(says({ free: 10, batch_size: 4, epochs: 1 }), "");
+  assert.equal(says({ shared: 35, free: 165, batch_size: 8, epochs: 1 }), ""); // 16 wait
+  assert.equal(says({ free: 100, batch_size: 8, epochs: 10 }), "");
   assert.equal(
     says({ shared: 41, free: 7, batch_size: 8, epochs: 3 }),
     "many pairs share ground: batches of 8 make 25 steps, 18 if all 48 pairs fitted, and 16 pairs are " +
       "in none; a smaller --batch_size trains on all of them alike",
   );
   const long = says({ shared: 27, free: 7, batch_size: 8, epochs: 10 });
-  assert.match(long ?? "", /make 91 steps, 43 if .* and 0 pairs are in none/);
+  assert.match(long, /make 91 steps, 43 if .* and 0 pairs are in none/);
 });
