@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { loadPictures } from "./data/loader.ts";
+import { loadPictures, type PictureOptions } from "./data/loader.ts";
 import { closeGpu, type Gpu, type Host, openGpu } from "./kernels/gpu.ts";
 import type { PoolMode } from "./kernels/pool.ts";
 import { startTuning, type Tuning } from "./kernels/tune.ts";
@@ -128,12 +128,8 @@ export async function loadEmbedder(options: LoadOptions): Promise<PictureEmbedde
   }
 }
 
-/** How {@linkcode embedPictures} reads pictures. */
-export interface ReadingOptions {
-  /** Side of the embedder's input, px. */
-  imgSize: number;
-  /** Decoding threads; 0 decodes on the calling one. */
-  numWorkers: number;
+/** How {@linkcode embedPictures} reads pictures; `imgSize` is the side of the embedder's input. */
+export interface ReadingOptions extends Omit<PictureOptions, "batchSize"> {
   /** Called after each batch with the number of pictures that are done. */
   onProgress?: (done: number) => void;
 }
@@ -147,13 +143,13 @@ export interface ReadingOptions {
 export async function embedPictures(
   embedder: Embedder,
   paths: readonly string[],
-  { imgSize, numWorkers, onProgress }: ReadingOptions,
+  { onProgress, ...reading }: ReadingOptions,
 ): Promise<Float32Array<ArrayBuffer>> {
   const embeddings = new Float32Array(paths.length * embedder.dim);
   async function* batches(): AsyncGenerator<Uint8Array> {
-    const reading = { imgSize, numWorkers, batchSize: embedder.images };
-    for await (const { pixels, count } of loadPictures(paths, reading)) {
-      yield pixels.subarray(0, count * imgSize * imgSize * 3);
+    const batchSize = embedder.images;
+    for await (const { pixels, count } of loadPictures(paths, { ...reading, batchSize })) {
+      yield pixels.subarray(0, count * pixels.length / batchSize);
     }
   }
   let written = 0;

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { openDecodePool } from "./decode_pool.ts";
+import { type DecodePool, openDecodePool } from "./decode_pool.ts";
 import { pairJobs, type SampleOptions } from "./pair_jobs.ts";
 import type { Pixels } from "./pixels.ts";
 import { type PairResult, Replacer } from "./replace.ts";
@@ -34,6 +34,8 @@ export interface PairLoader {
   ): AsyncGenerator<LoadedBatch>;
   /** Paths of the pictures that could not be decoded so far. */
   readonly replaced: readonly string[];
+  /** Its threads, for {@linkcode loadPictures} between two epochs. */
+  readonly pool: DecodePool;
   /** Stops the workers; to be called before the program ends, whatever happened. */
   close(): Promise<void>;
 }
@@ -71,6 +73,7 @@ export function createPairLoader(options: PairLoaderOptions): PairLoader {
 
   return {
     replaced: replacer.bad,
+    pool,
     close: pool.close,
     async *batches(epoch, order, start = 0) {
       const rest = order.slice(start);
@@ -119,6 +122,11 @@ export interface PictureOptions {
   batchSize: number;
   /** Decoding threads; 0 decodes on the calling one. */
   numWorkers: number;
+  /**
+   * So many threads that are there already; by default they are started, and stopped in the end. To do
+   * so again and again costs Deno two file descriptors a thread, which it never gives back.
+   */
+  pool?: DecodePool | undefined;
 }
 
 /** Damaged pictures that an error names. */
@@ -133,10 +141,10 @@ const NAMED = 20;
  */
 export async function* loadPictures(
   paths: readonly string[],
-  { imgSize: size, batchSize, numWorkers }: PictureOptions,
+  { imgSize: size, batchSize, numWorkers, pool: shared }: PictureOptions,
 ): AsyncGenerator<PictureBatch> {
   const bytes = size * size * 3;
-  const pool = openDecodePool({ numWorkers, settings: null });
+  const pool = shared ?? openDecodePool({ numWorkers, settings: null });
   try {
     const window = windowOf(bytes, batchSize, numWorkers);
     const next = runAhead(paths.length, window, (i) => {
@@ -155,7 +163,7 @@ export async function* loadPictures(
     }
     if (faults.length > 0) throw new Error(refusalOf(faults, paths.length));
   } finally {
-    await pool.close();
+    if (!shared) await pool.close();
   }
 }
 

@@ -51,7 +51,7 @@ export interface EmbedOptions extends Omit<ReadingOptions, "onProgress"> {
 export async function embedWithBar(
   embedder: Embedder,
   paths: readonly string[],
-  { imgSize, numWorkers, signal }: EmbedOptions,
+  { signal, ...reading }: EmbedOptions,
 ): Promise<Float32Array<ArrayBuffer>> {
   const progress = new Progress("embed");
   const start = performance.now();
@@ -60,7 +60,7 @@ export async function embedWithBar(
     const rate = done / (performance.now() - start) * 1000;
     progress.show({ done, total: paths.length, words: [`${rate.toFixed(1)} images/s`] });
   };
-  const embeddings = await embedPictures(embedder, paths, { imgSize, numWorkers, onProgress });
+  const embeddings = await embedPictures(embedder, paths, { ...reading, onProgress });
   progress.end();
   return embeddings;
 }

@@ -191,14 +191,14 @@ async function writeConfig(run: Run): Promise<void> {
  */
 async function evaluateRun(
   run: Run,
-  { state, saver, signal }: Work,
+  { state, saver, loader: { pool }, signal }: Work,
   epoch: number,
 ): Promise<void> {
   const { gpu, embedder, protocol, folder, flags } = run;
   if (!embedder || !protocol) return;
   if (state.step === 0) folder.note("zero-shot:");
   embedder.refresh();
-  const reading = { imgSize: flags.img_size, numWorkers: flags.num_workers, signal };
+  const reading = { imgSize: flags.img_size, numWorkers: flags.num_workers, pool, signal };
   const evaluated = await evaluateWith({ gpu, embedder }, protocol, reading).catch((error) => {
     if (state.step === 0 || signal.aborted || gpu.failure !== null) throw error;
     folder.note(`warning: no evaluation after epoch ${epoch}: ${error.message}`);
