@@ -66,6 +66,8 @@ export interface AdapterInput {
   pool: PoolMode;
   /** Blocks of the backbone that ran. */
   depth: number;
+  /** `digestOf` the backbone, undefined if unknown. */
+  weights?: string | undefined;
 }
 
 /** All that is trained. */
@@ -100,6 +102,7 @@ const INPUT_SCHEMA = z.object({
   imgSize: z.int().positive().multipleOf(16),
   pool: z.enum(["avg", "token"]),
   depth: z.int().positive(),
+  weights: z.string().optional(),
 });
 
 /** The factor s of an update: alpha / r, or alpha / sqrt(r) with rsLoRA (arXiv:2312.03732). */

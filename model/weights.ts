@@ -8,6 +8,7 @@
  *
  * @module
  */
+import { createHash } from "node:crypto";
 import { parameterShapes, type ViTConfig } from "./config.ts";
 import {
   type FloatTensor,
@@ -33,6 +34,16 @@ export interface Backbone {
    * @throws {TypeError} If a value is not finite.
    */
   get(name: string): Float32Array<ArrayBuffer>;
+}
+
+/** SHA-256 of the parameters that are used, the same whatever dialect their file is written in. */
+export function digestOf(backbone: Backbone): string {
+  const hash = createHash("sha256");
+  for (const name of parameterShapes(backbone.config).keys()) {
+    const { buffer, byteOffset, byteLength } = backbone.get(name);
+    hash.update(new Uint8Array(buffer, byteOffset, byteLength));
+  }
+  return hash.digest("hex");
 }
 
 /** How a file names what timm names otherwise. */

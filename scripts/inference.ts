@@ -5,7 +5,7 @@ import { type Adapter, DEFAULT_INPUT, readAdapter } from "../model/adapter.ts";
 import { knownModel, type ViTConfig } from "../model/config.ts";
 import { type BackboneChoice, readBackbone } from "../model/hub.ts";
 import type { Precision } from "../model/network.ts";
-import type { Backbone } from "../model/weights.ts";
+import { type Backbone, digestOf } from "../model/weights.ts";
 import { hostOf, MODEL_FLAGS } from "./flags.ts";
 import { keepLayouts, readLayouts } from "./layouts.ts";
 import { say } from "./progress.ts";
@@ -61,6 +61,16 @@ export function depthWarning(
     `if it was trained with --depth ${blocks}, give that here too`;
 }
 
+/** Says if an adapter was trained on other values of the parameters. */
+export function weightsWarning({ input }: Adapter, backbone: Backbone): string | null {
+  if (input?.weights === undefined) return null;
+  const found = digestOf(backbone);
+  if (found === input.weights) return null;
+  return `the adapter was trained on other weights of ${backbone.config.name} ` +
+    `(SHA-256 ${input.weights.slice(0, 12)}, here ${found.slice(0, 12)}): results will differ, ` +
+    "see --weights";
+}
+
 /**
  * The backbone that the flags name, or that an adapter was trained on.
  *
@@ -77,7 +87,8 @@ export async function backboneFor(
     weights,
     depth: depth ?? input?.depth ?? null,
   });
-  const warning = adapter && depthWarning(adapter, backbone.config);
+  const warning = adapter &&
+    (depthWarning(adapter, backbone.config) ?? weightsWarning(adapter, backbone));
   if (warning) say("stderr", `warning: ${warning}`);
   return backbone;
 }

@@ -5,13 +5,13 @@
  */
 import { createHash } from "node:crypto";
 import type { AugmentSettings } from "../data/augment_settings.ts";
-import type { Entry, Pair } from "../data/pairs.ts";
-import { parameterShapes } from "../model/config.ts";
-import type { Backbone } from "../model/weights.ts";
+import type { Entry } from "../data/pairs.ts";
+import { type Backbone, digestOf } from "../model/weights.ts";
 
 /** Contents that flags name only by the path of a file. */
 export interface Inputs {
-  pairs: readonly Pair[];
+  /** Of the training, all of them: references that make no pair still keep pairs apart. */
+  entries: readonly Entry[];
   /** Of the evaluations, null without. */
   testEntries: readonly Entry[] | null;
   augment: AugmentSettings | null;
@@ -20,22 +20,18 @@ export interface Inputs {
 
 /** SHA-256 of each; folders may have moved. */
 export function digestsOf(
-  { pairs, testEntries, augment, backbone }: Inputs,
+  { entries, testEntries, augment, backbone }: Inputs,
 ): Record<string, string> {
-  const weights = createHash("sha256");
-  for (const name of parameterShapes(backbone.config).keys()) {
-    weights.update(bytesOf(backbone.get(name)));
-  }
   return {
-    pairs: digestOfList(pairs),
+    pairs: digestOfList(entries),
     "test pairs": digestOfList(testEntries ?? []),
     augment: createHash("sha256").update(JSON.stringify(augment)).digest("hex"),
-    weights: weights.digest("hex"),
+    weights: digestOf(backbone),
   };
 }
 
 /** Of a list that might be longer than any string, as JSON without roots. */
-function digestOfList(list: readonly (Pair | Entry)[]): string {
+function digestOfList(list: readonly Entry[]): string {
   const hash = createHash("sha256").update("[");
   list.forEach((item, i) => {
     if (i > 0) hash.update(",");
@@ -60,8 +56,4 @@ export function checkDigests(
         `(SHA-256 ${now[name]?.slice(0, 12)}, then ${digest.slice(0, 12)})`,
     );
   }
-}
-
-function bytesOf({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array {
-  return new Uint8Array(buffer, byteOffset, byteLength);
 }

@@ -65,7 +65,7 @@ async function train(flags: TrainFlags, resumed: Resumed | null): Promise<void> 
   const augment = await augmentSettings(flags);
   const backbone = await readBackbone(flags);
   const { config } = backbone;
-  const inputs = digestsOf({ pairs, testEntries, augment, backbone });
+  const inputs = digestsOf({ entries, testEntries, augment, backbone });
   if (resumed) checkDigests(inputs, resumed.checkpoint.progress.inputs);
   const epochs = drawEpochs({ flags, pairs, entries });
   const pictures = [
@@ -89,7 +89,9 @@ async function train(flags: TrainFlags, resumed: Resumed | null): Promise<void> 
       seed: flags.seed,
     });
     const pool = flags.global_pool as PoolMode;
-    const adapter = { ...start, input: { imgSize: flags.img_size, pool, depth: config.depth } };
+    const { weights } = inputs;
+    const input = { imgSize: flags.img_size, pool, depth: config.depth, weights };
+    const adapter = { ...start, input };
     const { trainer, embedder } = await prepareTraining(gpu, {
       flags,
       backbone,

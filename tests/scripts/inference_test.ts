@@ -4,7 +4,14 @@ import type { Adapter } from "../../model/adapter.ts";
 import { modelConfig } from "../../model/config.ts";
 import { initialAdapter } from "../../model/init.ts";
 import { writeSafetensors } from "../../model/safetensors.ts";
-import { type BackboneFlags, backboneFor, depthWarning } from "../../scripts/inference.ts";
+import { randomBackbone } from "../../model/hash_rule.ts";
+import { type Backbone, backboneOfTensors, digestOf } from "../../model/weights.ts";
+import {
+  type BackboneFlags,
+  backboneFor,
+  depthWarning,
+  weightsWarning,
+} from "../../scripts/inference.ts";
 import { tinyAdapter, tinyConfig } from "../model/tiny.ts";
 import { tinyWeights } from "./tiny_world.ts";
 
@@ -18,6 +25,25 @@ Deno.test("depthWarning() says when a backbone is deeper than its adapter", () =
     /^the adapter ends at block 2 of 12 of \S+: if it was trained with --depth 2, give that/,
   );
   assert.equal(depthWarning({ ...adapter, modules: [] }, modelConfig("vits16")), null);
+});
+
+Deno.test("weightsWarning() says when a backbone has other weights than it was in training", () => {
+  const config = tinyConfig(1);
+  const [trained, other] = [0, 7].map((seed) =>
+    backboneOfTensors(randomBackbone(config, seed), config)
+  ) as [Backbone, Backbone];
+  const input = { imgSize: 32, pool: "avg", depth: 1, weights: digestOf(trained) } as const;
+  const adapter = { ...tinyAdapter(config), input };
+  assert.equal(weightsWarning(adapter, trained), null);
+  assert.match(
+    weightsWarning(adapter, other) ?? "",
+    /^the adapter was trained on other weights of \S+ \(SHA-256 [0-9a-f]{12}, here [0-9a-f]{12}\)/,
+  );
+  assert.equal(weightsWarning({ ...adapter, input: null }, other), null);
+  assert.equal(
+    weightsWarning({ ...adapter, input: { ...input, weights: undefined } }, other),
+    null,
+  );
 });
 
 Deno.test("backboneFor() takes backbone and depth that the adapter names, or the flags", async () => {

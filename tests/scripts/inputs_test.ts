@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { AUGMENT_DEFAULTS } from "../../data/augment_settings.ts";
-import { type Entry, pairsOf, parseEntries } from "../../data/pairs.ts";
+import { type Entry, parseEntries } from "../../data/pairs.ts";
 import { modelConfig } from "../../model/config.ts";
 import { randomBackbone } from "../../model/hash_rule.ts";
 import { backboneOfTensors } from "../../model/weights.ts";
@@ -11,12 +11,12 @@ import { GPU_OFF } from "../testing.ts";
 import { runCommand } from "./command.ts";
 import { pair, tinyFlags, writeTinyWorld } from "./tiny_world.ts";
 
-function pairsIn(root: string, weight?: number): Inputs["pairs"] {
-  return pairsOf(entriesIn(root, weight), "pos");
-}
-
-function entriesIn(root: string, weight = 0.5): Entry[] {
-  const entry = { ...pair("a.jpg", "b.jpg"), pair_pos_sate_weight_list: [weight] };
+function entriesIn(root: string, weight = 0.5, ...semiPositives: string[]): Entry[] {
+  const entry = {
+    ...pair("a.jpg", "b.jpg"),
+    pair_pos_sate_weight_list: [weight],
+    pair_pos_semipos_sate_img_list: semiPositives,
+  };
   const path = join(root, "pairs.json");
   return parseEntries(JSON.stringify([entry]), { path, dataRoot: root });
 }
@@ -27,7 +27,7 @@ function backboneOf(seed: number): Inputs["backbone"] {
 }
 
 const INPUTS: Inputs = {
-  ...{ pairs: pairsIn("/data"), testEntries: entriesIn("/data") },
+  ...{ entries: entriesIn("/data"), testEntries: entriesIn("/data") },
   ...{ augment: null, backbone: backboneOf(1) },
 };
 
@@ -36,25 +36,25 @@ Deno.test("digestsOf() is the same for the same contents, wherever they lie", ()
   assert.deepEqual(Object.keys(digests), ["pairs", "test pairs", "augment", "weights"]);
   for (const digest of Object.values(digests)) assert.match(digest, /^[0-9a-f]{64}$/);
   assert.deepEqual(digestsOf({ ...INPUTS, backbone: backboneOf(1) }), digests);
-  assert.deepEqual(digestsOf({ ...INPUTS, pairs: pairsIn("/disk/data") }), digests);
+  assert.deepEqual(digestsOf({ ...INPUTS, entries: entriesIn("/disk/data") }), digests);
   assert.deepEqual(digestsOf({ ...INPUTS, testEntries: entriesIn("/disk/data") }), digests);
 });
 
 Deno.test("digestsOf() of pairs is that of their JSON, without roots", () => {
-  const [pair] = INPUTS.pairs;
-  for (const pairs of [[], [pair!], [pair!, { ...pair!, entry: 1 }]]) {
+  const [entry] = INPUTS.entries;
+  for (const entries of [[], [entry!], [entry!, { ...entry!, index: 1 }]]) {
     const withoutRoot = (key: string, value: unknown) => key === "root" ? undefined : value;
-    const text = JSON.stringify(pairs, withoutRoot);
+    const text = JSON.stringify(entries, withoutRoot);
     const digest = createHash("sha256").update(text).digest("hex");
-    assert.equal(digestsOf({ ...INPUTS, pairs }).pairs, digest);
+    assert.equal(digestsOf({ ...INPUTS, entries }).pairs, digest);
   }
 });
 
 Deno.test("digestsOf() takes pairs whose JSON is longer than any string", () => {
-  const [pair] = INPUTS.pairs;
-  const long = { ...pair!, source: "s".repeat(2 ** 24) };
+  const [entry] = INPUTS.entries;
+  const long = { ...entry!, source: "s".repeat(2 ** 24) };
   // V8's longest has 2 ** 29 - 24 characters.
-  const { pairs } = digestsOf({ ...INPUTS, pairs: new Array(2 ** 5).fill(long) });
+  const { pairs } = digestsOf({ ...INPUTS, entries: new Array(2 ** 5).fill(long) });
   assert.match(pairs!, /^[0-9a-f]{64}$/);
 });
 
@@ -62,7 +62,8 @@ Deno.test("checkDigests() names what has changed", () => {
   const before = digestsOf(INPUTS);
   checkDigests(before, before);
   const changed: [string, Inputs][] = [
-    ["pairs", { ...INPUTS, pairs: pairsIn("/data", 0.25) }],
+    ["pairs", { ...INPUTS, entries: entriesIn("/data", 0.25) }],
+    ["pairs", { ...INPUTS, entries: entriesIn("/data", 0.5, "semi.jpg") }],
     ["test pairs", { ...INPUTS, testEntries: entriesIn("/data", 0.25) }],
     ["test pairs", { ...INPUTS, testEntries: null }],
     ["augment", { ...INPUTS, augment: AUGMENT_DEFAULTS }],

@@ -18,9 +18,9 @@ export function pair(query: string, reference: string): Record<string, unknown> 
 }
 
 /** Weights of a ViT-S by the hash rule. */
-export function tinyWeights(): Map<string, FloatTensor> {
+export function tinyWeights(seed = 0): Map<string, FloatTensor> {
   const config = modelConfig("vit_small_patch16_dinov3");
-  return timmTensors(backboneOfTensors(randomBackbone(config, 0), config));
+  return timmTensors(backboneOfTensors(randomBackbone(config, seed), config));
 }
 
 /**

@@ -2,9 +2,10 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { writeSafetensors } from "../../model/safetensors.ts";
 import { GPU_OFF } from "../testing.ts";
 import { type Outcome, runCommand } from "./command.ts";
-import { pair, tinyFlags, writeTinyWorld } from "./tiny_world.ts";
+import { pair, tinyFlags, tinyWeights, writeTinyWorld } from "./tiny_world.ts";
 
 const resultLines = ({ stdout }: Outcome) =>
   stdout.split("\n").filter((line) => line.startsWith("["));
@@ -127,9 +128,17 @@ Deno.test({
       const json = join(folder, "metrics.json");
       const outcome = await succeed("eval", [...model, ...test, "--json", json]);
       assert.deepEqual(resultLines(outcome), last);
+      assert.doesNotMatch(outcome.stderr, /^warning/m);
       const metrics = JSON.parse(await Deno.readTextFile(json));
       assert.equal(metrics.overall.queries, 8);
       assert.match(last[0]!, new RegExp(`R@1: ${metrics.overall["R@1"].toFixed(2)}%`));
+    });
+
+    await t.step("eval warns of weights that are not those of the training", async () => {
+      const other = join(folder, "other.safetensors");
+      await writeSafetensors(other, tinyWeights(7));
+      const { stderr } = await succeed("eval", [...model, ...test, "--weights", other]);
+      assert.match(stderr, /^warning: the adapter was trained on other weights of /m);
     });
 
     await t.step("eval of embeddings from embed prints them too, without a GPU", async () => {
