@@ -49,9 +49,9 @@ const STREAM: Record<View, number> = { real_query: 1, gta_query: 1, gallery: 2 }
 /** Each transform has its numbers, so that to switch one off changes no other. */
 const STEPS = { crop: 0, jpeg: 1, color: 2, filter: 3, dropout: 4, rotate: 5 } as const;
 
-/** The kind of a query by its source: "gta" and its like are a game, all others photographs. */
+/** The kind of a query by its source: "gta", "GTA" and their like are a game, all others photographs. */
 export function queryView(source: string): View {
-  return source.startsWith("gta") ? "gta_query" : "real_query";
+  return source.toLowerCase().startsWith("gta") ? "gta_query" : "real_query";
 }
 
 /**

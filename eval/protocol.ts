@@ -113,6 +113,7 @@ function queriesOf(
     const draft = drafts.get(key) ??
       { item: { picture: query, location, source }, right: new Map<number, boolean>() };
     drafts.set(key, draft);
+    draft.item.location ??= location;
     for (const { picture, positive } of references) {
       const place = places.get(pictureKey(picture))!;
       const counts = positive || evalMode === "pos_semipos";

@@ -136,7 +136,10 @@ export const TRAIN_FLAGS = {
 /** Values of {@linkcode TRAIN_FLAGS}. */
 export type TrainFlags = FlagValues<typeof TRAIN_FLAGS>;
 
-/** Flags that change where a run reads and writes, not its losses; `inputs.ts` holds what is read. */
+/**
+ * Flags that change where a run reads and writes, not its losses; `inputs.ts` holds what is read.
+ * `micro_batch` adds in another order: it changes the last bits, but decides on what GPU one can go on.
+ */
 const FREE: readonly (keyof TrainFlags)[] = [
   "train_pairs_meta_file",
   "test_pairs_meta_file",
@@ -199,6 +202,14 @@ export function checkTrainFlags(flags: TrainFlags): void {
         `Cannot run train: --${name} must be a multiple of 4: got ${flags[name]}`,
       );
     }
+  }
+  if (flags.with_weight && flags.label_smoothing !== TRAIN_FLAGS.label_smoothing.default) {
+    throw new UsageError(
+      "Cannot run train: --with_weight and --label_smoothing exclude each other",
+    );
+  }
+  if (!flags.with_weight && flags.k !== TRAIN_FLAGS.k.default) {
+    throw new UsageError("Cannot run train: --k belongs to --with_weight");
   }
   if (
     flags.no_augment && (flags.augment !== null || flags.rotate || flags.altitude_crop !== null)

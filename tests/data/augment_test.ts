@@ -193,6 +193,6 @@ Deno.test("augmentPicture() keeps the crop when another transform is switched of
 });
 
 Deno.test("queryView() takes all sources but the game for photographs", () => {
-  const views = ["gta", "gta-uav-data", "visloc", "vpair", "my flight"].map(queryView);
-  assert.deepEqual(views, ["gta_query", "gta_query", "real_query", "real_query", "real_query"]);
+  const views = ["gta", "GTA", "gta-uav-data", "visloc", "my flight"].map(queryView);
+  assert.deepEqual(views, ["gta_query", "gta_query", "gta_query", "real_query", "real_query"]);
 });

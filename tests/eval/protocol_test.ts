@@ -62,6 +62,15 @@ Deno.test("buildProtocol() lets semi-positives count with pos_semipos", () => {
   assert.deepEqual([...protocol.skipped.values()], [0, 0]);
 });
 
+Deno.test("buildProtocol() takes a query's location from whichever entry has it", () => {
+  const without = raw("a.jpg", { pos: ["1.png"], semi: ["1.png"], drone_loc_x_y: null });
+  const entries = [without, { ...without, drone_loc_x_y: [3, 4] as [number, number] }, without];
+  const text = JSON.stringify(entries.map((entry, i) => ({ ...entry, duplicate_id: i })));
+  const parsed = parseEntries(text, { path: "test.json", dataRoot: "root" });
+  const { queries } = buildProtocol(parsed, { evalMode: "pos" });
+  assert.deepEqual(queries.map(({ location }) => location), [{ unit: "metres", x: 3, y: 4 }]);
+});
+
 Deno.test("buildProtocol() lists folders with places that the file or a proven rule tells", () => {
   const gta = parseEntries(
     JSON.stringify([raw("a.jpg", {

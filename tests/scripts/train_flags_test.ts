@@ -155,6 +155,11 @@ Deno.test("checkTrainFlags() refuses flags that no single one can tell", () => {
   const cases: [args: string[], wanted: string][] = [
     [["--img_size", "380"], "--img_size must be a multiple of 16, as 368 or 384: got 380"],
     [["--mlp_hidden", "2050"], "--mlp_hidden must be a multiple of 4: got 2050"],
+    [
+      ["--with_weight", "--label_smoothing", "0.1"],
+      "--with_weight and --label_smoothing exclude each other",
+    ],
+    [["--k", "3"], "--k belongs to --with_weight"],
     [["--embed_dim", "255"], "--embed_dim must be a multiple of 4: got 255"],
   ];
   for (const flag of ["--rotate", "--augment=a.json", "--altitude_crop"]) {
