@@ -17,6 +17,25 @@
 //   fn store_pair(kind: u32, token: u32, c: u32, x: Pair)   writes it
 //   KIND_A, KIND_B                                          kinds of the shared rows of a tile
 //
+// What follows this file defines, for all lanes of a workgroup to call alike (* may hold barriers):
+//
+//   LANES, SPAN, PASS, OWNED       lanes and rows of a workgroup, passing rows, rows a lane has numbers of
+//   Value                          a number for each of those
+//   Values                         a number for each of them and each passing row
+//   Scalars                        a number for each passing row, or where these are
+//   Rows, Passing                  rows owned, to be added to; passing rows, or where they are
+//   own_place()                    in the workgroup, of the lane's first row
+//   own_rows(kind)               * rows owned, to be multiplied
+//   stage(first)                 * has PASS rows of both kinds, from `first` on, ready to be shared
+//   share_rows(kind, first)        those of one kind, as Passing
+//   dot_rows(&rows, passing)     * Values: each row times each passing row
+//   accumulate(&rows, keep, w, passing)
+//                                * rows = keep rows + sum_j w[j] passing[j]
+//   store_rows(kind, &rows, by)  * stores by * rows, without those past the end
+//   raised(highest, values)        Value: a maximum that takes in the values
+//   within(values, first, other)   `other` for passing rows past the end
+//   times, minus, minus_each, product, exp_of, sum_of, value_of, value_at    arithmetic on numbers
+//
 // operands.ts declares what is only read: NAME_at(i) is vec4 number i of it.
 // RoPE: Su et al. 2021, arXiv:2104.09864.
 

@@ -6,6 +6,15 @@
  * blocks (gradient checkpointing): memory then depends on neither batch nor depth, and the numbers
  * stay the same.
  *
+ * Room that is reused, in the order of its lives; each time it is written anew before it is read:
+ *
+ *     hidden       patch rows; in each block the activation's output, in a gated backward the gate's gradient
+ *     gradient.dy  patch embeddings; output of the last norm; gradient of the residual stream
+ *     wide         in each block the gradient of its hidden layer, then of its qkv
+ *     narrow       gradient of the last norm's output; in each block of norm 2's, of the heads, of norm 1's
+ *
+ * In inference the tensor x that is not in use takes the place of `gradient.dy`.
+ *
  * @module
  */
 import { gemm, workspaceSize } from "../kernels/gemm.ts";
