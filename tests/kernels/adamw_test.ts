@@ -36,6 +36,13 @@ function createInput(gpu: Gpu, size: number): Omit<AdamWInput, keyof typeof DEFA
   };
 }
 
+/** Elements of a `step` tensor. */
+function stepWords({ lr }: { lr: number }): Uint32Array {
+  const words = new Uint32Array(8);
+  new Float32Array(words.buffer)[2] = lr;
+  return words;
+}
+
 /** The kernels and the oracle side by side, both starting from the same random parameters. */
 async function duel(gpu: Gpu, size: number, scale: number, change: Partial<typeof DEFAULTS>) {
   const settings = { ...DEFAULTS, ...change };
@@ -63,9 +70,7 @@ async function duel(gpu: Gpu, size: number, scale: number, change: Partial<typeo
   /** One step with gradients `unscaled`, which the loss scale multiplies first. */
   const step = async (unscaled: Float32Array, lr: number) => {
     const gradients = unscaled.map((g) => g * cpu.scale);
-    const words = new Uint32Array(8);
-    new Float32Array(words.buffer)[2] = lr;
-    writeTensor(gpu, input.step, words);
+    writeTensor(gpu, input.step, stepWords({ lr }));
     writeTensor(gpu, input.gradients, gradients);
     runPlans(gpu, [plan]);
     cpu.gradients.set(gradients);
@@ -190,9 +195,7 @@ gpuTest("adamw() corrects the bias of any step to 2^-20", async (gpu) => {
   const plan = new Plan(gpu);
   adamw(plan, { ...input, ...DEFAULTS });
   await plan.ready();
-  const words = new Uint32Array(8);
-  new Float32Array(words.buffer)[2] = 1; // lr
-  writeTensor(gpu, input.step, words);
+  writeTensor(gpu, input.step, stepWords({ lr: 1 }));
   // In f32, 1 - 0.999^t itself errs by 2^-24 / (t / 1000): 2^-14 at t = 1. exp and the series may
   // err by 2^-21, which the root halves, and about six roundings follow.
   for (const t of [1, 2, 3, 4, 5, 7, 10, 100, 499, 500, 501, 1000, 20_000, 1_000_000]) {
@@ -208,13 +211,34 @@ gpuTest("adamw() corrects the bias of any step to 2^-20", async (gpu) => {
   }
 });
 
+gpuTest("adamw() takes PyTorch's betas, eps and interval where none are given", async (gpu) => {
+  const input = createInput(gpu, 1);
+  const { weightDecay, clipValue, clipNorm, dynamicScale } = DEFAULTS;
+  const plan = new Plan(gpu);
+  adamw(plan, { ...input, weightDecay, clipValue, clipNorm, dynamicScale });
+  await plan.ready();
+  writeTensor(gpu, input.step, stepWords({ lr: 1 }));
+  for (const [tracker, next] of [[1998, 4], [1999, 8]] as const) {
+    const zero = Float32Array.of(0);
+    for (const tensor of [input.parameters, input.m, input.v]) writeTensor(gpu, tensor, zero);
+    writeTensor(gpu, input.gradients, Float32Array.of(4e-8)); // times the scale; as small as eps
+    const scaler = initialScaler({ scale: 4 });
+    scaler[SCALER_FIELDS.indexOf("tracker")] = tracker;
+    writeTensor(gpu, input.scaler, scaler);
+    runPlans(gpu, [plan]);
+    const tolerance = { atol: 0, rtol: 2 ** -20 };
+    assertClose(await readTensor(gpu, input.m), [0.1 * 1e-8], tolerance);
+    assertClose(await readTensor(gpu, input.v), [0.001 * 1e-16], tolerance);
+    assertClose(await readTensor(gpu, input.parameters), [-1e-8 / (1e-8 + 1e-8)], tolerance);
+    assert.equal(readScaler(await readTensor(gpu, input.scaler)).scale, next);
+  }
+});
+
 gpuTest("adamw() reaches every element of a grid folded into rows", async (gpu) => {
   const size = 32768 * 256 + 260;
   const input = createInput(gpu, size);
   writeTensor(gpu, input.scaler, initialScaler({ scale: 1 }));
-  const words = new Uint32Array(8);
-  new Float32Array(words.buffer)[2] = 0.25; // lr
-  writeTensor(gpu, input.step, words);
+  writeTensor(gpu, input.step, stepWords({ lr: 0.25 }));
   const gradients = new Float32Array(size).fill(0.5);
   // Adam's first step is lr; the second is skipped, for the first of a lane's 32 vec4s.
   for (const [first, largest] of [[0.75, 0.75], [NaN, 0.5]] as const) {
@@ -247,10 +271,14 @@ gpuTest("adamw() refuses tensors and betas that do not fit", async (gpu) => {
     { step: createTensor(gpu, [8]) },
     new TypeError("Cannot run adamw: step is (8) f32, it must be (8) u32"),
   );
-  await refuse(
-    { beta2: 1 },
-    new RangeError("Cannot run adamw as beta2 must be between 0 and 1: current value is 1"),
-  );
+  for (const [name, value] of [["beta1", 0], ["beta1", NaN], ["beta2", 0], ["beta2", 1]] as const) {
+    await refuse(
+      { [name]: value },
+      new RangeError(
+        `Cannot run adamw as ${name} must be between 0 and 1: current value is ${value}`,
+      ),
+    );
+  }
 });
 
 Deno.test("adamwCpu() equals two steps worked out by hand", () => {

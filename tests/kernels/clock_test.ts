@@ -3,15 +3,20 @@ import { tickMs, tickOf } from "../../kernels/clock.ts";
 import { closeGpu, createTensor, type Gpu, openGpu, sizeOf } from "../../kernels/gpu.ts";
 import { Plan } from "../../kernels/plan.ts";
 import { GPU_OFF, gpuTest } from "../testing.ts";
+import { leftBy } from "./made.ts";
 
 Deno.test("tickOf() takes what is nearly a nanosecond for one, and keeps other ticks", () => {
   for (const nearly of [0.9e-6, 1e-6, 1.1e-6]) assert.equal(tickOf(nearly), 1e-6);
   for (const other of [0.5e-6, 1e-5, 83e-6]) assert.equal(tickOf(other), other);
 });
 
-gpuTest("tickMs() finds a nanosecond on a driver that counts them", async (gpu) => {
-  assert.equal(await tickMs(gpu), 1e-6);
-});
+gpuTest(
+  "tickMs() finds a nanosecond on a driver that counts them, and leaves nothing",
+  async (gpu) => {
+    const look = async () => assert.equal(await tickMs(gpu), 1e-6);
+    assert.deepEqual(await leftBy(gpu, look), []);
+  },
+);
 
 /** Milliseconds of a kernel by its profile. */
 async function kernelMs(gpu: Gpu): Promise<number> {

@@ -18,6 +18,7 @@ import {
   writeTensor,
 } from "../../kernels/gpu.ts";
 import { GPU_OFF, gpuTest } from "../testing.ts";
+import { leftBy } from "./made.ts";
 
 // Below, at and past the 4 bytes of a copy and the 16 of a vec4.
 const COUNTS = [1, 2, 3, 4, 5, 7, 16, 17, 1023];
@@ -51,14 +52,18 @@ gpuTest("writeTensor() rounds f32 values for an f16 tensor", async (gpu) => {
   assert.deepEqual([...await readTensor(gpu, tensor)], [0.333251953125, 0, Infinity]);
 });
 
-gpuTest("writeTensor() changes the start of a tensor, in words of 4 bytes", async (gpu) => {
+gpuTest("writeTensor() changes the start of a tensor or view, in words of 4 bytes", async (gpu) => {
   const ones = (count: number) => new Uint8Array(count).fill(1);
-  for (const count of [0, 1, 3, 4, 5, 6]) {
-    const bytes = uploadTensor(gpu, ones(12), [12], "u8");
-    writeTensor(gpu, bytes, new Uint8Array(count).fill(9));
-    const word = Math.ceil(count / 4) * 4;
-    const wanted = [...Array(count).fill(9), ...Array(word - count).fill(0), ...ones(12 - word)];
-    assert.deepEqual([...await readTensor(gpu, bytes)], wanted, `${count} values`);
+  for (const start of [0, 256]) {
+    for (const count of [0, 1, 3, 4, 5, 6]) {
+      const whole = uploadTensor(gpu, ones(start + 12), [start + 12], "u8");
+      const bytes = viewTensor(gpu, whole, { start, shape: [12] });
+      writeTensor(gpu, bytes, new Uint8Array(count).fill(9));
+      const word = Math.ceil(count / 4) * 4;
+      const wanted = [...Array(count).fill(9), ...Array(word - count).fill(0), ...ones(12 - word)];
+      const found = [...await readTensor(gpu, whole)];
+      assert.deepEqual(found, [...ones(start), ...wanted], `${count} values from ${start}`);
+    }
   }
 });
 
@@ -198,6 +203,15 @@ gpuTest("an error that nobody caught is thrown by the next call", async (gpu) =>
   gpu.device.createBuffer({ size: 16, usage: 0 });
   await assert.rejects(readTensor(gpu, tensor), (error) => error === first);
   assert.throws(() => checkGpu(gpu), (error) => error === first);
+});
+
+gpuTest("readTensor() frees its staging memory, also when it fails", async (gpu) => {
+  const tensor = createTensor(gpu, [4]);
+  assert.deepEqual(await leftBy(gpu, () => createTensor(gpu, [4])), ["Buffer"]);
+  assert.deepEqual(await leftBy(gpu, () => readTensor(gpu, tensor)), []);
+  gpu.failure = new Error("GPU lost: unplugged");
+  const failing = () => assert.rejects(readTensor(gpu, tensor), /unplugged/);
+  assert.deepEqual(await leftBy(gpu, failing), []);
 });
 
 gpuTest(

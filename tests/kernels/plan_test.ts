@@ -18,7 +18,7 @@ import {
   wgslOf,
 } from "../../kernels/plan.ts";
 import { gpuTest } from "../testing.ts";
-import { madeBy } from "./made.ts";
+import { leftBy, madeBy } from "./made.ts";
 
 /** x = TIMES x + PLUS, element by element. */
 const CODE = `
@@ -312,6 +312,14 @@ gpuTest("Plan.profile() runs once and sums by label, the longest first", async (
   for (const { label, ms } of rows) assert(ms > 0 && ms < 5 * wall, `${label}: ${ms} ms`);
   assert(rows[0]!.ms > wall / 1000, `${rows[0]!.ms} of ${wall} ms`);
   assert(rows[0]!.ms >= rows[1]!.ms);
+});
+
+gpuTest("Plan.profile() leaves nothing on the device", async (gpu) => {
+  if (!gpu.hasTimestamps) return console.log(`${gpu.name} has no timestamp-query`);
+  const plan = new Plan(gpu);
+  plan.add(affine(createTensor(gpu, [4]), 1, 1));
+  await plan.ready();
+  assert.deepEqual(await leftBy(gpu, () => plan.profile()), []);
 });
 
 // A software adapter answers at once with whatever a query holds; a GPU waits until it is written.

@@ -10,7 +10,7 @@ import {
 import { Plan } from "../../kernels/plan.ts";
 import { Ring } from "../../kernels/ring.ts";
 import { gpuTest } from "../testing.ts";
-import { madeBy } from "./made.ts";
+import { leftBy, madeBy } from "./made.ts";
 
 /** Writes a value to the tensor and runs nothing but its copy. */
 function put(gpu: Gpu, ring: Ring, tensor: Tensor, ...values: number[]): void {
@@ -83,6 +83,11 @@ gpuTest("Ring makes no buffer after its first ones", async (gpu) => {
   });
   assert.deepEqual(made, []);
   ring.destroy();
+});
+
+gpuTest("Ring.destroy() frees all that the ring has made", async (gpu) => {
+  const tensor = createTensor(gpu, [4]);
+  assert.deepEqual(await leftBy(gpu, () => new Ring(gpu, tensor).destroy()), []);
 });
 
 gpuTest("Ring.run() runs plans before its copy, and takes what came before it", async (gpu) => {

@@ -202,6 +202,16 @@ gpuTest("searchGallery() needs no more memory for a larger gallery", async (gpu)
   assert.equal(peaks[0], peaks[1]);
 });
 
+gpuTest("searchGallery() waits for the GPU each time that 16 chunks are queued", async (gpu) => {
+  const { queue } = gpu.device;
+  const wait = queue.onSubmittedWorkDone;
+  let waits = 0;
+  queue.onSubmittedWorkDone = () => (waits++, wait.call(queue));
+  const input = exactCase({ queries: 1, references: 40 * 64, dim: 4, k: 1 });
+  await searchGallery(gpu, { ...input, chunk: 64 });
+  assert.equal(waits, 2);
+});
+
 gpuTest("searchGallery() refuses input that does not fit", async (gpu) => {
   const input = exactCase({ queries: 2, references: 3, dim: 4, k: 1 });
   const refuse = (change: Partial<SearchInput>, error: Error) =>

@@ -91,6 +91,39 @@ gpuTest("tune() takes the fastest layout, in the place of the first", async (gpu
   assert.deepEqual([recorded.at(-1), await tune(gpu)], ["slow", 1]);
 });
 
+gpuTest("tune() records a kernel anew in every plan that has it", async (gpu) => {
+  startTuning(gpu, { level: "full", answers: new Map() });
+  const cases = [new Plan(gpu), new Plan(gpu)].map((plan) => {
+    const { kernel, recorded } = kernelOf(gpu, plan);
+    recordTuned(plan, kernel);
+    return recorded;
+  });
+  assert.equal(await tune(gpu), 1);
+  assert.deepEqual(cases, [["slow", "fast"], ["slow", "fast"]]);
+});
+
+gpuTest("tune() goes by the least time of a layout, not counting the first run", async (gpu) => {
+  const device: Gpu = { ...gpu, isCpu: true }; // which runs nothing between its trials
+  startTuning(device, { level: "full", answers: new Map() });
+  const plan = new Plan(device);
+  const { kernel, recorded } = kernelOf(device, plan);
+  recordTuned(plan, { ...kernel, fallback: "fast" });
+  const times = [9, 0, 1]; // the slow one and the fast one in turns
+  let run = 0;
+  const { profile } = Plan.prototype;
+  Plan.prototype.profile = () => {
+    const ms = times[run] ?? [9, 5][run % 2]!;
+    run++;
+    return Promise.resolve([{ label: "fill", calls: 1, ms, flops: 0, bytes: 0 }]);
+  };
+  try {
+    assert.equal(await tune(device), 1);
+  } finally {
+    Plan.prototype.profile = profile;
+  }
+  assert.deepEqual(recorded, ["fast", "slow"]);
+});
+
 gpuTest(
   "startTuning() leaves small kernels, and CPU adapters unless all is asked for",
   async (gpu) => {
