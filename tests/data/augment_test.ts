@@ -171,6 +171,32 @@ Deno.test("augmentPicture() turns each picture by 0 to 3 quarters of its own", a
   assert(apart > 120 && apart < 180, `${apart}`); // 150, deviation 6
 });
 
+Deno.test("augmentPicture() draws each transform for itself", async () => {
+  const half = { p: 0.5 };
+  const cases: AugmentSettings[] = [
+    only("low_altitude", half),
+    only("jpeg", { ...half, quality: [5, 5] }),
+    only("color_jitter", half),
+    only("filter", { ...half, of: ["noise"] }),
+    only("dropout", half),
+    { ...OFF, rotate: half }, // of which a quarter changes nothing
+    { ...OFF, flip: half },
+  ];
+  const changed: boolean[][] = [];
+  for (const settings of cases) {
+    const flags = [];
+    for (let key = 0; key < 100; key++) {
+      flags.push((await make(settings, [key])).pixels.join() !== plain.join());
+    }
+    for (const [other, flagsOfOther] of changed.entries()) {
+      const agree = flags.filter((flag, key) => flag === flagsOfOther[key]).length;
+      // 50, deviation 5
+      assert(agree > 25 && agree < 75, `${changed.length} with ${other}: ${agree} of 100`);
+    }
+    changed.push(flags);
+  }
+});
+
 Deno.test("augmentPicture() depends on the keys alone, not on what came before", async () => {
   const seen = new Set<string>();
   for (let round = 0; round < 2; round++) {

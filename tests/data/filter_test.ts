@@ -63,11 +63,15 @@ Deno.test("blurKernel() is a normalised bump of side 3, 5 or 7", () => {
   assert.deepEqual([...sides].sort(), [3, 5, 7]);
 });
 
+/** A kernel of these draws, and of 0.5 once they have run out. */
+function blurOf(...draws: number[]) {
+  let i = 0;
+  return blurKernel(() => draws[i++] ?? 0.5);
+}
+
 Deno.test("blurKernel() is wider along one axis when only its angle says so", () => {
   // 7 x 7, sigma 1 and 0.2, upright, Gaussian (shape 1), no scatter.
-  const draws = [0.99, 1, 0, 0.5, 0.9, 0];
-  let i = 0;
-  const kernel = blurKernel(() => draws[i++] ?? 0.5);
+  const kernel = blurOf(0.99, 1, 0, 0.5, 0.9, 0);
   assert.equal(kernel.length, 49);
   const [right, below] = [kernel[3 * 7 + 4]!, kernel[4 * 7 + 3]!];
   // exp(-1/2) of the centre along x; exp(-25/2) along y
@@ -75,6 +79,20 @@ Deno.test("blurKernel() is wider along one axis when only its angle says so", ()
     atol: 0,
     rtol: 1e-9,
   });
+});
+
+Deno.test("blurKernel() has a shape of 0.5 to 8", () => {
+  for (const [coin, share, shape] of [[0, 0, 0.5], [0, 1, 1], [0.5, 0, 1], [0.5, 1, 8]] as const) {
+    const kernel = blurOf(0, 1, 1, 0.5, coin, share); // 3 x 3, both sigmas 1, upright
+    const corner = Math.exp(-0.5 * 2 ** shape);
+    assertClose([kernel[0]! / kernel[4]!], [corner], { atol: 0, rtol: 1e-9 });
+  }
+});
+
+Deno.test("blurKernel() scatters its weights by 10 %", () => {
+  const kernel = blurOf(0, 1, 1, 0.5, 0, 0, 0, 0.5, 1); // two corners of 3 x 3 and an edge
+  const ratios = [kernel[0]! / kernel[8]!, kernel[1]! / kernel[7]!, kernel[2]! / kernel[8]!];
+  assertClose(ratios, [0.9, 1, 1.1], { atol: 0, rtol: 1e-9 });
 });
 
 Deno.test("sharpenKernel() blends the picture with its edges", () => {

@@ -158,6 +158,18 @@ Deno.test("PairLoader replaces a pair with a damaged picture, names and counts i
   });
 });
 
+Deno.test("PairLoader replaces a damaged pair by another one in other epochs", async () => {
+  await withPairs(8, async (pairs) => {
+    await Deno.writeTextFile(picturePath(pairs[4]!.query), "no picture");
+    const used = new Set<number>();
+    for (let epoch = 0; epoch < 10; epoch++) {
+      const { batches } = await loadAll({ pairs }, [[4]], { epoch });
+      used.add(batches[0]!.pairs[0]!);
+    }
+    assert(used.size > 1, `only ${[...used]}`);
+  });
+});
+
 Deno.test("PairLoader does not replace by a pair that shares ground with the batch", async () => {
   await withPairs(4, async (pairs) => {
     // Query 0 also shows the reference of 1, query 2 that of 0, and 4 is a copy of 0.

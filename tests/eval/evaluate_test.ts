@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { Location } from "../../data/pairs.ts";
-import { evaluate, type Metrics } from "../../eval/evaluate.ts";
+import { evaluate, type Metrics, TOP_K } from "../../eval/evaluate.ts";
 import type { Protocol } from "../../eval/protocol.ts";
 import type { Embeddings, QueryRanking, Truth } from "../../eval/ranks.ts";
 import { rankQueries } from "../../eval/ranks_cpu.ts";
@@ -234,6 +234,7 @@ Deno.test("evaluate() compares within a map and reports places in the whole gall
     embeddings: embeddingsOf([[0.1, 0.9, 0.5, 0.8], [0.9, 0.4, 0.8, 0.5]]),
     rank: (job) => {
       sizes.push(job.gallery.length / job.dim);
+      assert.equal(job.topK, TOP_K);
       return rankQueries(job);
     },
   });

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { splitByMap } from "../../eval/maps.ts";
 
 const item = (path: string) => {
-  const [root, folder, name] = path.split("/") as [string, string, string];
-  return { picture: { root, folder, name } };
+  const [root, folder, ...name] = path.split("/") as [string, string, ...string[]];
+  return { picture: { root, folder, name: name.join("/") } };
 };
 const truth = (...positives: number[]) => ({ positives, semiPositives: [] });
 
@@ -14,6 +14,15 @@ Deno.test("splitByMap() groups by the letters before the first underscore", () =
   const maps = splitByMap({ queries, gallery, truths: [truth(0), truth(1), truth(2)] });
   assert.deepEqual(maps, [
     { queries: [0, 2], gallery: [0, 2] },
+    { queries: [1], gallery: [1] },
+  ]);
+});
+
+Deno.test("splitByMap() looks for the letters past the folders of a name", () => {
+  const queries = ["r/drone/x_y/03_1.JPG", "r/drone/x_y/04_1.JPG"].map(item);
+  const gallery = ["r/satellite/03_5_0_0.png", "r/satellite/z_1/04_5_0_0.png"].map(item);
+  assert.deepEqual(splitByMap({ queries, gallery, truths: [truth(0), truth(1)] }), [
+    { queries: [0], gallery: [0] },
     { queries: [1], gallery: [1] },
   ]);
 });
@@ -42,6 +51,13 @@ Deno.test("splitByMap() keeps equal names of two roots apart", () => {
     { queries: [0], gallery: [1] },
     { queries: [1], gallery: [0] },
   ]);
+});
+
+Deno.test("splitByMap() never parts a query from a positive in another folder", () => {
+  const queries = ["r/drone/03_1.JPG"].map(item);
+  const gallery = ["r/a/03_5_0_0.png", "r/b/03_5_0_0.png"].map(item);
+  const maps = splitByMap({ queries, gallery, truths: [truth(0, 1)] });
+  assert.deepEqual(maps, [{ queries: [0], gallery: [0, 1] }]);
 });
 
 Deno.test("splitByMap() never parts a query from a semi-positive", () => {

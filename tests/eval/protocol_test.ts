@@ -51,6 +51,15 @@ Deno.test("buildProtocol() takes each picture once, positives of all its entries
   assert.equal(protocol.maps, null);
 });
 
+Deno.test("buildProtocol() takes a tile's place from whichever entry tells it", () => {
+  const [first, ...others] = ENTRIES;
+  const references = first!.references.map((reference) => ({ ...reference, location: null }));
+  const silent = { ...first!, references };
+  const { gallery } = buildProtocol([silent, ...others, silent], { evalMode: "pos" });
+  assert.deepEqual(gallery[0]!.location, { unit: "metres", x: 100, y: 0.5 });
+  assert.equal(gallery[1]!.location, null); // of which no other entry tells
+});
+
 Deno.test("buildProtocol() lets semi-positives count with pos_semipos", () => {
   const protocol = buildProtocol(ENTRIES, { evalMode: "pos_semipos" });
   assert.equal(protocol.evalMode, "pos_semipos");
@@ -76,8 +85,8 @@ Deno.test("buildProtocol() lists folders with places that the file or a proven r
     JSON.stringify([raw("a.jpg", {
       pos: ["4_0_6_13.png"],
       semi: ["4_0_6_13.png"],
-      pair_pos_sate_loc_x_y_list: [[4492.8, 9331.2]],
-      pair_pos_semipos_sate_loc_x_y_list: [[4492.8, 9331.2]],
+      pair_pos_sate_loc_x_y_list: [[4493.3, 9331.2]], // 0.5 m from where the rule has it
+      pair_pos_semipos_sate_loc_x_y_list: [[4493.3, 9331.2]],
     })]),
     { path: "test.json", dataRoot: "root" },
   );
@@ -97,7 +106,7 @@ Deno.test("buildProtocol() lists folders with places that the file or a proven r
   ]);
   assert.deepEqual(protocol.gallery.map(({ location }) => location), [
     { unit: "metres", x: 345.6, y: 345.6 },
-    { unit: "metres", x: 4492.8, y: 9331.2 },
+    { unit: "metres", x: 4493.3, y: 9331.2 },
     null,
   ]);
   assert.deepEqual(protocol.truths, [{ positives: [1], semiPositives: [] }]);

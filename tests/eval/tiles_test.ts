@@ -26,6 +26,16 @@ Deno.test("visLocTileCentre() spreads the map's corners over its scaled pixels",
   ], { atol: 1e-12, rtol: 0 });
 });
 
+Deno.test("visLocTileCentre() rounds the pixels of a scaled map up", () => {
+  // Map 01 is 9774 x 26762 px: zoom 7 is full size, zoom 5 is 2443.5 x 6690.5 px.
+  const centre = visLocTileCentre("01_5_002_003.png");
+  assert.ok(centre?.unit === "degrees");
+  assertClose([centre.lat, centre.lon], [
+    29.774065 - 896 / 6691 * (29.774065 - 29.702283),
+    115.970635 + 640 / 2444 * (115.996851 - 115.970635),
+  ], { atol: 1e-12, rtol: 0 });
+});
+
 Deno.test("tile rules refuse other names", () => {
   for (
     const name of ["IMG_0447.jpg", "4_0_6.png", "09_5_001_002.png", "03_0001.JPG", "x4_0_6_13.png"]
