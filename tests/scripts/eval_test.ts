@@ -54,19 +54,3 @@ Deno.test("eval refuses a --rank_image past the queries before it reads embeddin
     await Deno.remove(folder, { recursive: true });
   }
 });
-
-Deno.test("eval refuses a wrong --data_root before it reads the adapter", async () => {
-  const folder = await Deno.makeTempDir();
-  try {
-    const pairs = join(folder, "pairs.json");
-    await Deno.writeTextFile(pairs, JSON.stringify([pair("0.jpg", "0.jpg")]));
-    const root = join(folder, "none");
-    const flags = ["--adapter", "none", "--test_pairs_meta_file", pairs, "--data_root", root];
-    await assert.rejects(main(flags), {
-      message: `Cannot find pictures in ${root}: there is no such folder, expected the data root ` +
-        "of drone/0.jpg (--data_root, or its entry's data_root)",
-    });
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-});
