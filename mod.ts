@@ -68,8 +68,11 @@ export {
   type View,
   type ViewSettings,
 } from "./data/augment_settings.ts";
+export type { Sample } from "./data/augment.ts";
 export type { ColourJitter } from "./data/colour.ts";
-export type { LowAltitude } from "./data/crops.ts";
+export type { Crop, LowAltitude, Size } from "./data/crops.ts";
+export type { DecodePool } from "./data/decode_pool.ts";
+export type { PictureJob, PictureResult } from "./data/decode_worker.ts";
 export { distanceMetres } from "./data/geo.ts";
 export * from "./data/loader.ts";
 export { type JsonObject, type MergeSource, mergeSources } from "./data/merge.ts";

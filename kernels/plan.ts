@@ -108,8 +108,7 @@ export function wgslOf({ label, code, include = [], types = {} }: KernelRun, hos
     (usesMatrix ? MATRIX_DIRECTIVES : "") + body;
 }
 
-/** A dispatch or a copy. */
-export type Command = Dispatch | Copy;
+type Command = Dispatch | Copy;
 
 function isCopy(command: Command): command is Copy {
   return typeof command === "function";
@@ -125,6 +124,13 @@ interface Unbound {
   run: KernelRun;
   dispatch: Dispatch;
 }
+
+/**
+ * All that a plan has recorded, for what encodes it.
+ *
+ * @throws {Error} If the plan is not ready.
+ */
+let commandsOf: (plan: Plan) => Command[];
 
 /** Kernels over fixed tensors, in order. */
 export class Plan {
@@ -303,12 +309,12 @@ export class Plan {
     }
   }
 
-  /**
-   * All kernels and copies, in order.
-   *
-   * @throws {Error} If the plan is not ready.
-   */
-  commands(): readonly Command[] {
+  static {
+    commandsOf = (plan) => plan.#commands();
+  }
+
+  /** All kernels and copies, in order. */
+  #commands(): Command[] {
     const [first] = this.#unbound;
     if (first) throw new Error(`Cannot run kernel "${first.run.label}": its plan is not ready`);
     return this.#parts.flat();
@@ -323,7 +329,7 @@ export class Plan {
   async profile(): Promise<ProfileRow[]> {
     const { device, hasTimestamps } = this.#gpu;
     if (!hasTimestamps) throw new Error("Cannot profile: the adapter has no timestamp-query");
-    const commands = this.commands();
+    const commands = this.#commands();
     const times = new Float64Array(commands.length);
     const tick = await tickMs(this.#gpu);
     const slots = 1024; // commands a query set; WebGPU allows 4096 timestamps
@@ -415,7 +421,7 @@ export function encodePlans(
     pass?.end();
     pass = null;
   };
-  for (const command of plans.flatMap((plan) => plan.commands())) {
+  for (const command of plans.flatMap(commandsOf)) {
     const copies = copiesOf(command);
     if (copies.length > 0) endPass();
     for (const copy of copies) copy(encoder);

@@ -27,6 +27,7 @@ import { prepareTraining } from "./prepare.ts";
 import { createRunFolder, findRun, RunFolder } from "./run_folder.ts";
 import {
   augmentSettings,
+  checkNewRun,
   checkSame,
   checkTrainFlags,
   dataWarnings,
@@ -51,6 +52,7 @@ export async function main(args: string[]): Promise<void> {
 
 async function train(flags: TrainFlags, resumed: Resumed | null): Promise<void> {
   checkTrainFlags(flags);
+  if (!resumed) checkNewRun(flags);
   await keepOnly({
     write: [resumed?.folder.path ?? flags.model_path, folderOf(layoutsFile())],
     pictures: true,

@@ -203,18 +203,37 @@ export function checkTrainFlags(flags: TrainFlags): void {
       );
     }
   }
-  if (flags.with_weight && flags.label_smoothing !== TRAIN_FLAGS.label_smoothing.default) {
-    throw new UsageError(
-      "Cannot run train: --with_weight and --label_smoothing exclude each other",
-    );
-  }
-  if (!flags.with_weight && flags.k !== TRAIN_FLAGS.k.default) {
-    throw new UsageError("Cannot run train: --k belongs to --with_weight");
-  }
   if (
     flags.no_augment && (flags.augment !== null || flags.rotate || flags.altitude_crop !== null)
   ) {
     throw new UsageError("Cannot run train: --no_augment excludes all other augmentation flags");
+  }
+}
+
+/**
+ * Checks that no flag of a new run does nothing. One that began before it was checked may go on.
+ *
+ * @throws {UsageError} If another flag keeps one from having an effect.
+ */
+export function checkNewRun(flags: TrainFlags): void {
+  const { with_weight, k, label_smoothing, warmup_epochs, epochs, lora_alpha } = flags;
+  const refuse = (problem: string, found: number) => {
+    throw new UsageError(`Cannot run train: ${problem}: got ${found}`);
+  };
+  if (with_weight && label_smoothing !== TRAIN_FLAGS.label_smoothing.default) {
+    refuse("--with_weight excludes --label_smoothing", label_smoothing);
+  }
+  if (!with_weight && k !== TRAIN_FLAGS.k.default) {
+    refuse("--k is the slope of --with_weight, which is not given", k);
+  }
+  if (warmup_epochs > epochs) {
+    refuse(
+      `--warmup_epochs must be at most --epochs, ${epochs}, or --lr is never reached`,
+      warmup_epochs,
+    );
+  }
+  if (lora_alpha === 0) {
+    refuse("--lora_alpha must not be 0, as adapters then never act", lora_alpha);
   }
 }
 

@@ -14,7 +14,7 @@ import {
   REGIONS,
   trainingSteps,
 } from "../../scripts/demo.ts";
-import { checkTrainFlags, TRAIN_FLAGS } from "../../scripts/train_flags.ts";
+import { checkNewRun, checkTrainFlags, TRAIN_FLAGS } from "../../scripts/train_flags.ts";
 import { GPU_OFF } from "../testing.ts";
 import { runCommand } from "./command.ts";
 
@@ -34,6 +34,7 @@ Deno.test("trainingSteps() names the commands, and training flags that train tak
   assert.deepEqual(steps.map(({ name }) => name), ["merge", "merge", "weights", "train"]);
   const flags = parseFlags({ name: "train", summary: "" }, TRAIN_FLAGS, steps.at(-1)!.args);
   checkTrainFlags(flags);
+  checkNewRun(flags);
   assert.equal(flags.train_pairs_meta_file, join("out", "train.json"));
   assert.equal(flags.test_pairs_meta_file, join("out", "test.json"));
   assert.equal(flags.epochs, DEMO_SIZE.epochs);

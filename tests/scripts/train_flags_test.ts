@@ -6,6 +6,7 @@ import { parsePeftConfig, peftConfigText } from "../../model/peft_config.ts";
 import { HelpRequest, parseFlags, UsageError } from "../../scripts/cli.ts";
 import {
   augmentSettings,
+  checkNewRun,
   checkSame,
   checkTrainFlags,
   dataWarnings,
@@ -155,11 +156,6 @@ Deno.test("checkTrainFlags() refuses flags that no single one can tell", () => {
   const cases: [args: string[], wanted: string][] = [
     [["--img_size", "380"], "--img_size must be a multiple of 16, as 368 or 384: got 380"],
     [["--mlp_hidden", "2050"], "--mlp_hidden must be a multiple of 4: got 2050"],
-    [
-      ["--with_weight", "--label_smoothing", "0.1"],
-      "--with_weight and --label_smoothing exclude each other",
-    ],
-    [["--k", "3"], "--k belongs to --with_weight"],
     [["--embed_dim", "255"], "--embed_dim must be a multiple of 4: got 255"],
   ];
   for (const flag of ["--rotate", "--augment=a.json", "--altitude_crop"]) {
@@ -174,6 +170,29 @@ Deno.test("checkTrainFlags() refuses flags that no single one can tell", () => {
   checkTrainFlags(parse());
   checkTrainFlags(parse("--no_augment"));
   checkTrainFlags(parse("--rotate", "--augment=a.json", "--altitude_crop"));
+});
+
+Deno.test("checkNewRun() refuses flags that would do nothing", () => {
+  const cases: [args: string[], wanted: string][] = [
+    [
+      ["--with_weight", "--label_smoothing", "0.3"],
+      "--with_weight excludes --label_smoothing: got 0.3",
+    ],
+    [["--k", "3"], "--k is the slope of --with_weight, which is not given: got 3"],
+    [
+      ["--epochs", "2", "--warmup_epochs", "2.5"],
+      "--warmup_epochs must be at most --epochs, 2, or --lr is never reached: got 2.5",
+    ],
+    [["--lora_alpha", "0"], "--lora_alpha must not be 0, as adapters then never act: got 0"],
+  ];
+  for (const [args, wanted] of cases) {
+    assert.throws(() => checkNewRun(parse(...args)), new UsageError(`Cannot run train: ${wanted}`));
+  }
+  checkNewRun(parse());
+  checkNewRun(parse("--with_weight", "--k", "3"));
+  checkNewRun(parse("--label_smoothing", "0.3", "--lora_alpha=-1"));
+  checkNewRun(parse("--epochs", "2", "--warmup_epochs", "2"));
+  checkNewRun(parse("--max_steps", "1")); // a trial warms up, and ends
 });
 
 Deno.test("withStored() makes an earlier run's flags the defaults", () => {
