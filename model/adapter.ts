@@ -114,6 +114,7 @@ export function loraScaling(rank: number, alpha: number, rslora: boolean): numbe
  * Content of the files of an adapter folder, by name.
  *
  * @throws {RangeError} If there is no module.
+ * @throws {TypeError} If a value is not finite.
  */
 export function encodeAdapter(adapter: Adapter): Map<string, Uint8Array | string> {
   const { modules, head, logitScale, input } = adapter;
@@ -169,6 +170,7 @@ export function headTensors(
  * Writes an adapter folder, whole or not at all.
  *
  * @throws {RangeError} If there is no module.
+ * @throws {TypeError} If a value is not finite.
  * @throws {Error} If the folder cannot be written.
  */
 export async function writeAdapter(folder: string, adapter: Adapter): Promise<void> {

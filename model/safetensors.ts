@@ -119,6 +119,7 @@ export function toFloat32(
  * name, data aligned to 8 bytes.
  *
  * @throws {RangeError} If the number of values of a tensor is not that of its shape.
+ * @throws {TypeError} If a value is not finite: {@linkcode toFloat32} would not read it.
  */
 export function encodeSafetensors(
   tensors: ReadonlyMap<string, FloatTensor>,
@@ -132,6 +133,12 @@ export function encodeSafetensors(
     if (data.length !== sizeOf(shape)) {
       throw new RangeError(
         `Cannot store tensor "${name}": it has ${data.length} values but shape (${shape})`,
+      );
+    }
+    const bad = data.findIndex((value) => !Number.isFinite(value));
+    if (bad >= 0) {
+      throw new TypeError(
+        `Cannot store tensor "${name}": value ${bad} is ${data[bad]}, expected a finite number`,
       );
     }
     const offsets = [size, size += data.byteLength];
@@ -155,6 +162,7 @@ export function encodeSafetensors(
  * Writes tensors as F32 to a file, whole or not at all.
  *
  * @throws {RangeError} If the number of values of a tensor is not that of its shape.
+ * @throws {TypeError} If a value is not finite.
  * @throws {Error} If the file cannot be written.
  */
 export async function writeSafetensors(

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { existsSync } from "node:fs";
 import type { AugmentSettings } from "../data/augment_settings.ts";
 import { createPairLoader, type PairLoader } from "../data/loader.ts";
 import { resultLines } from "../eval/lines.ts";
@@ -10,7 +11,7 @@ import type { Protocol } from "../eval/protocol.ts";
 import type { Gpu } from "../kernels/gpu.ts";
 import type { RunProgress } from "../model/checkpoint.ts";
 import type { Embedder } from "../model/embedder.ts";
-import { writeFileAtomic } from "../model/files.ts";
+import { oldFolder, writeFileAtomic } from "../model/files.ts";
 import { type Schedule, scheduleFactor } from "../model/schedule.ts";
 import type { Trainer } from "../model/trainer.ts";
 import { Exit, PROGRAM } from "./cli.ts";
@@ -76,7 +77,9 @@ export async function runTraining(run: Run): Promise<void> {
       await trainEpochs(run, { state, saver, log, loader, total, signal: stop.signal });
       await saver.finish();
     } catch (error) {
-      if (error instanceof Diverged) throw error;
+      if (error instanceof Diverged) {
+        throw new Diverged(`${error.message}${whatIsOlder(run, saver)}`, { cause: error });
+      }
       if (error instanceof Exit) {
         throw new Exit(error.code, `Stopped after ${state.step} steps; ${whatIsSaved(run, saver)}`);
       }
@@ -215,6 +218,12 @@ async function evaluateRun(
     state.best[source] = recall;
     await saver.keep(`best_${source}`);
   }
+}
+
+/** Where parameters are that may be better than the last ones: these may be what diverged. */
+function whatIsOlder({ folder }: Run, { savedStep }: Saver): string {
+  if (!existsSync(oldFolder(folder.join("last")))) return "";
+  return `; last/ is from after ${savedStep} steps, last.old/ from before`;
 }
 
 /** What a stopped run can go on from, and how. */

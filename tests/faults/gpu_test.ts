@@ -6,7 +6,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { GPU_OFF } from "../testing.ts";
-import { faultFlags, runsOf, startTraining, theRun, train, withWorld } from "./runs.ts";
+import { loadCheckpoint } from "../../model/checkpoint.ts";
+import { faultFlags, namesIn, runsOf, startTraining, theRun, train, withWorld } from "./runs.ts";
 
 /** The last line of a command that failed. */
 function errorOf(stderr: string): string {
@@ -67,10 +68,23 @@ Deno.test({
             /^error: Cannot go on after step (\d+): loss \S+, \d+ steps in a row without finite gradients, largest gradient (\S+) in (blocks\.0|head|logit_scale)\S*; lower --lr, /
               .exec(error)!;
           assert(!Number.isFinite(Number(gradient)), gradient);
+          assert.match(error, /; last\/ is from after \d+ steps, last\.old\/ from before$/m);
           const run = theRun(path("diverged"));
           const log = await Deno.readTextFile(join(run, "log.txt"));
           assert.match(log, new RegExp(`^step ${step} trained on entries \\d+(, \\d+){3}$`, "m"));
         },
       );
+
+      await t.step("parameters that are not finite in the last step: none is saved", async () => {
+        const flags = ["--lr", "1e39", "--warmup_epochs", "0", "--max_steps", "1"];
+        const error = await fail("infinite", flags);
+        assert.match(
+          error,
+          /^error: Cannot store tensor ".*": value \d+ is \S+, expected a finite number; saved after 0 steps, /,
+        );
+        const run = theRun(path("infinite"));
+        assert(!namesIn(run).includes("final"));
+        assert.equal((await loadCheckpoint(join(run, "last"))).progress.step, 0);
+      });
     }),
 });

@@ -1,13 +1,18 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import type { LoraModule } from "../../model/adapter.ts";
+import { type Checkpoint, loadCheckpoint } from "../../model/checkpoint.ts";
 import type { Trainer } from "../../model/trainer.ts";
 import { RunFolder } from "../../scripts/run_folder.ts";
 import { Saver } from "../../scripts/saver.ts";
 import { namesIn } from "../faults/runs.ts";
 import { smallCheckpoint } from "../faults/small_checkpoint.ts";
 
-/** Registers a test with the saver of a run whose trainer stands still. */
-function saverTest(name: string, fn: (saver: Saver, path: string) => Promise<void>): void {
+/** Registers a test with the saver of a run whose trainer stands still, at a checkpoint. */
+function saverTest(
+  name: string,
+  fn: (saver: Saver, path: string, trained: Omit<Checkpoint, "progress">) => Promise<void>,
+): void {
   Deno.test(name, async () => {
     const path = await Deno.makeTempDir();
     const folder = new RunFolder(path);
@@ -17,7 +22,7 @@ function saverTest(name: string, fn: (saver: Saver, path: string) => Promise<voi
       readState: () => Promise.resolve(optimiser),
     } as unknown as Trainer;
     try {
-      await fn(new Saver(folder, trainer, null), path);
+      await fn(new Saver(folder, trainer, null), path, { adapter, optimiser });
     } finally {
       folder.close();
       await Deno.remove(path, { recursive: true });
@@ -59,6 +64,37 @@ saverTest(
     }
     assert(!namesIn(path).includes("last.old"));
     assert(namesIn(path).includes("last"));
+  },
+);
+
+saverTest(
+  "Saver keeps the last checkpoint in place of one that is not finite, which nobody could read",
+  async (saver, path, { adapter, optimiser }) => {
+    const { progress } = smallCheckpoint(1);
+    await saver.write(progress);
+    const last = await loadCheckpoint(join(path, "last"));
+    const [{ loraB }] = adapter.modules as [LoraModule];
+    for (const values of [loraB, optimiser.v]) {
+      const whole = values[1]!;
+      values[1] = Infinity;
+      await saver.tryWrite(progress);
+      await assert.rejects(saver.write(progress), TypeError);
+      values[1] = whole;
+    }
+    loraB[1] = NaN;
+    await assert.rejects(
+      saver.finish(),
+      new TypeError(
+        'Cannot store tensor "base_model.model.blocks.0.attn.qkv.lora_B.weight": value 1 is NaN, ' +
+          "expected a finite number",
+      ),
+    );
+    assert.deepEqual(namesIn(path), ["last", "log.txt", "metrics.jsonl"]);
+    assert.deepEqual(await loadCheckpoint(join(path, "last")), last);
+    assert.match(
+      await Deno.readTextFile(join(path, "log.txt")),
+      /^(warning: cannot save after 1 steps: Cannot store tensor .*; training goes on, 1 steps are saved\n){2}$/,
+    );
   },
 );
 
