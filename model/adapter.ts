@@ -102,7 +102,7 @@ const INPUT_SCHEMA = z.object({
   imgSize: z.int().positive().multipleOf(16),
   pool: z.enum(["avg", "token"]),
   depth: z.int().positive(),
-  weights: z.string().optional(),
+  weights: z.string().regex(/^[0-9a-f]{64}$/).optional(),
 });
 
 /** The factor s of an update: alpha / r, or alpha / sqrt(r) with rsLoRA (arXiv:2312.03732). */
@@ -372,7 +372,9 @@ function readInput({ metadata, path }: SafetensorsFile): AdapterInput | null {
   try {
     return INPUT_SCHEMA.parse(JSON.parse(text));
   } catch {
-    const wanted = "JSON with imgSize, a multiple of 16, pool, avg or token, and depth";
+    const wanted =
+      "JSON with imgSize, a multiple of 16, pool, avg or token, depth, and a SHA-256 " +
+      "of weights or none";
     return refuse(path, `its input is ${show(text)}, expected ${wanted}`);
   }
 }

@@ -360,7 +360,11 @@ folderTest(
     await writePeft(folder, peftConfig, peftTensors, { logit_scale: "warm" });
     await assert.rejects(readAdapter(folder), /its logit_scale is "warm", expected a number$/);
     const good = { imgSize: 256, pool: "avg", depth: 2 };
-    for (const changes of [{ imgSize: 250 }, { pool: "max" }, { depth: 0 }, { depth: undefined }]) {
+    const strange = [
+      ...[{ imgSize: 250 }, { pool: "max" }, { depth: 0 }, { depth: undefined }],
+      { weights: "timm's" },
+    ];
+    for (const changes of strange) {
       await Deno.remove(folder, { recursive: true });
       const input = JSON.stringify({ ...good, ...changes });
       await writePeft(folder, peftConfig, peftTensors, { input });
