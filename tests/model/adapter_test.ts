@@ -315,6 +315,12 @@ const refusedTensors: [
     { target_modules: ["attn.proj"] },
   ],
   [
+    "a layer that has but the end of its name among the targets",
+    peftTensors,
+    'it adapts "blocks.0.attn.qkv", which is not among the target_modules of its configuration',
+    { target_modules: ["kv", "attn.proj"] },
+  ],
+  [
     "another rank",
     peftTensors,
     `tensor "${key}.lora_A.weight" is (2,8), expected (3,8)`,

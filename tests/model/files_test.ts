@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import {
   recoverFolder,
   revertFolder,
@@ -41,12 +41,61 @@ async function makeFolder(path: string, content: string): Promise<void> {
   await Deno.writeTextFile(join(path, "a"), content);
 }
 
+/**
+ * What is written, synced and renamed while `fn` runs, in order, on a disk that takes 3 bytes a
+ * write.
+ */
+async function callsOf(folder: string, fn: () => Promise<void>): Promise<string[]> {
+  const calls: string[] = [];
+  const name = (path: string | URL) =>
+    relative(folder, `${path}`).replace(/\.[0-9a-f]{8}\.tmp$/, ".tmp") || ".";
+  const paths = new WeakMap<Deno.FsFile, string>();
+  const { open, rename, FsFile: { prototype } } = Deno;
+  const { write, sync } = prototype;
+  Deno.open = async (path, options) => {
+    const file = await open(path, options);
+    paths.set(file, name(path));
+    return file;
+  };
+  Deno.rename = (from, to) => {
+    calls.push(`rename ${name(from)} ${name(to)}`);
+    return rename(from, to);
+  };
+  prototype.write = function (bytes) {
+    calls.push(`write ${paths.get(this)}`);
+    return write.call(this, bytes.subarray(0, 3));
+  };
+  prototype.sync = function () {
+    calls.push(`sync ${paths.get(this)}`);
+    return sync.call(this);
+  };
+  try {
+    await fn();
+  } finally {
+    Object.assign(Deno, { open, rename });
+    Object.assign(prototype, { write, sync });
+  }
+  return calls;
+}
+
 folderTest("writeFileAtomic() replaces a file and leaves nothing else", async (folder) => {
   const path = join(folder, "f");
   await writeFileAtomic(path, "é");
   await writeFileAtomic(path, Uint8Array.of(0x6F, 0x6B));
   assert.deepEqual(await contents(folder), { f: "ok" });
 });
+
+folderTest(
+  "writeFileAtomic() syncs a whole file, renames it, and syncs the folder",
+  async (folder) => {
+    const calls = await callsOf(folder, () => writeFileAtomic(join(folder, "f"), "four"));
+    assert.deepEqual(calls, [
+      ...["write f.tmp", "write f.tmp", "sync f.tmp"],
+      ...["rename f.tmp f", "sync ."],
+    ]);
+    assert.deepEqual(await contents(folder), { f: "four" });
+  },
+);
 
 folderTest("writeFileAtomic() leaves the old file and no other when it fails", async (folder) => {
   const path = join(folder, "f");
@@ -100,6 +149,22 @@ folderTest("writeFolderAtomic() replaces a folder with all its files", async (fo
   assert.deepEqual(await contents(folder), { "last/": "", "last/a": "3" });
 });
 
+folderTest(
+  "writeFolderAtomic() syncs all that is new before a rename, and the last",
+  async (folder) => {
+    const path = join(folder, "last");
+    await makeFolder(path, "old");
+    const files = new Map([["a", "four"], ["b", "1"]]);
+    const calls = await callsOf(folder, () => writeFolderAtomic(path, files));
+    assert.deepEqual(calls, [
+      ...["write last.new/a", "write last.new/a", "sync last.new/a"],
+      ...["write last.new/b", "sync last.new/b", "sync last.new"],
+      ...["rename last last.old", "rename last.new last", "sync ."],
+    ]);
+    assert.deepEqual(await contents(folder), { "last/": "", "last/a": "four", "last/b": "1" });
+  },
+);
+
 folderTest("writeFolderAtomic() makes the folders above", async (folder) => {
   await writeFolderAtomic(join(folder, "run", "last"), new Map([["a", "1"]]));
   assert.deepEqual(await contents(join(folder, "run")), { "last/": "", "last/a": "1" });
@@ -142,6 +207,12 @@ for (const [when, left, recovered] of killed) {
     assert.deepEqual(await contents(folder), { "last/": "", "last/a": "next" });
   });
 }
+
+folderTest("recoverFolder() syncs the folder that it renames in", async (folder) => {
+  await makeFolder(join(folder, "last.old"), "old");
+  const calls = await callsOf(folder, () => recoverFolder(join(folder, "last")));
+  assert.deepEqual(calls, ["rename last.old last", "sync ."]);
+});
 
 folderTest("revertFolder() keeps the last folder that was no good", async (folder) => {
   const path = join(folder, "last");

@@ -23,6 +23,10 @@ const cases: [name: string, options: Partial<TrainerOptions>][] = [
   ["of a gated MLP", { backbone: gated }],
   ["with dropout", { adapter: tinyAdapter(plain.config, { dropout: 0.1 }) }],
   ["with some layers", { adapter: tinyAdapter(plain.config, { targets: ["attn.qkv"], rank: 32 }) }],
+  ["with some layers and dropout", {
+    adapter: tinyAdapter(plain.config, { targets: ["attn.qkv"], rank: 32, dropout: 0.1 }),
+  }],
+  ["of a large rank", { adapter: tinyAdapter(plain.config, { rank: 128 }) }],
   ["without a head", { adapter: tinyAdapter(plain.config, { head: null }) }],
   ["with checkpointing", { checkpointing: true }],
   ["in micro-batches", { microBatch: 2 }],

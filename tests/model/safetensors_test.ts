@@ -151,6 +151,13 @@ for (const [what, bytes, problem] of broken) {
   });
 }
 
+Deno.test("parseSafetensors() accepts an empty tensor where another begins, and 8 dimensions", () => {
+  const empty = entry("F32", [0], 0, 0);
+  const json = `{"b":${entry("F32", Array(8).fill(1), 0, 4)},"a":${empty}}`;
+  const file = parseSafetensors(fileOf(json, 4), "f");
+  assert.deepEqual([...file.tensors.values()].map(({ bytes }) => bytes.length), [0, 4]);
+});
+
 Deno.test("parseSafetensors() does not take colons, braces and quotes in text for keys", () => {
   const name = 'x":{"a":"';
   const json = `{"__metadata__":{"a":"{\\"a\\":","b":"a"},${JSON.stringify(name)}:${f32}}`;

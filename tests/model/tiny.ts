@@ -104,6 +104,20 @@ export function bitsOf(...values: (Float32Array | Adapter)[]): string {
   return hash.digest("hex").slice(0, 16);
 }
 
+/** Buffers that are not freed; `gpu.memory` does not count those that results are read from. */
+const buffers = new Set<GPUBuffer>();
+const { createBuffer } = GPUDevice.prototype;
+GPUDevice.prototype.createBuffer = function (descriptor) {
+  const buffer = createBuffer.call(this, descriptor);
+  buffers.add(buffer);
+  return buffer;
+};
+const { destroy } = GPUBuffer.prototype;
+GPUBuffer.prototype.destroy = function () {
+  buffers.delete(this);
+  destroy.call(this);
+};
+
 let shared: Gpu | null = null;
 
 /** As `gpuTest`, but the tests of a file share a device: compiling the model takes seconds. */
@@ -113,9 +127,10 @@ export function modelTest(name: string, fn: (gpu: Gpu) => Promise<void>): void {
     ignore: GPU_OFF,
     fn: async () => {
       shared ??= await openGpu();
-      const before = shared.memory.current;
+      const before = { bytes: shared.memory.current, buffers: buffers.size };
       await fn(shared);
-      assert.equal(shared.memory.current, before, "bytes that the test has not freed");
+      const after = { bytes: shared.memory.current, buffers: buffers.size };
+      assert.deepEqual(after, before, "what the test has not freed");
     },
   });
 }

@@ -128,7 +128,7 @@ gpuTest(
 );
 
 gpuTest("Trainables trains logit_scale, or leaves it what the adapter says", async (gpu) => {
-  for (const [logitScale, start] of [[2.5, 2.5], [null, INITIAL_LOGIT_SCALE]] as const) {
+  for (const [logitScale, start] of [[2.5, 2.5], [0, 0], [null, INITIAL_LOGIT_SCALE]] as const) {
     const adapter = smallAdapter([1, 1], logitScale);
     const trained = new Trainables(gpu, adapter, { training: true });
     const constant = new Trainables(gpu, adapter, { training: true, trainLogitScale: false });

@@ -4,6 +4,7 @@ import { runInNewContext } from "node:vm";
 import { readScaler } from "../../kernels/adamw.ts";
 import { type Gpu, readTensor, sizeOf, writeTensor } from "../../kernels/gpu.ts";
 import type { ProfileRow } from "../../kernels/plan.ts";
+import { Sites } from "../../kernels/sites.ts";
 import type { StepResult, Trainer, TrainerOptions } from "../../model/trainer.ts";
 import { madeBy } from "../kernels/made.ts";
 import { assertClose, gpuTest, relativeL2, uniform } from "../testing.ts";
@@ -213,6 +214,36 @@ modelTest(
       const next = await train(trainer, 2);
       assert.deepEqual(next.map(({ lossScale }) => lossScale), [scale, scale]);
     });
+  },
+);
+
+modelTest("Trainer starts with GradScaler's loss scale in f16, with none in f32", async (gpu) => {
+  const scaleOf = (options: Partial<TrainerOptions>) =>
+    withTrainer(gpu, options, async (trainer) => {
+      const { scaler } = await trainer.readState();
+      return readScaler(scaler).scale;
+    });
+  assert.equal(await scaleOf({ lossScale: 8 }), 1);
+  if (!gpu.hasF16) return console.log(`${gpu.name} has no shader-f16`);
+  assert.equal(await scaleOf({ precision: "f16" }), 65536);
+});
+
+modelTest(
+  "Trainer drops by random numbers of its own in each layer and in the head",
+  async (gpu) => {
+    const { add } = Sites.prototype;
+    const streams: number[] = [];
+    Sites.prototype.add = function (stream, first) {
+      streams.push(stream);
+      return add.call(this, stream, first);
+    };
+    try {
+      await withTrainer(gpu, DROPOUT, () => Promise.resolve());
+    } finally {
+      Sites.prototype.add = add;
+    }
+    assert.equal(streams.length, DROPOUT.adapter!.modules.length + 1);
+    assert.equal(new Set(streams).size, streams.length, `${streams}`);
   },
 );
 

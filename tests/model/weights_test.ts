@@ -82,6 +82,8 @@ const meta: Shapes = {
   "blocks.0.ls2.gamma": [C],
   "norm.weight": [C],
   "norm.bias": [C],
+  "local_cls_norm.weight": [C],
+  "local_cls_norm.bias": [C],
 };
 
 const timm: Shapes = Object.fromEntries(parameterShapes(plain));
@@ -161,7 +163,7 @@ for (
   });
 }
 
-Deno.test("backboneOfFile() reads a gated model of Meta and ignores its periods and masks", () => {
+Deno.test("backboneOfFile() reads a gated model of Meta and ignores its periods, masks and norm of crops", () => {
   const tensors = tensorsOf(meta);
   const backbone = backboneOf(tensors, gated);
   for (
