@@ -70,6 +70,8 @@ Deno.test({
           assert(!Number.isFinite(Number(gradient)), gradient);
           assert.match(error, /; last\/ is from after \d+ steps, last\.old\/ from before$/m);
           const run = theRun(path("diverged"));
+          const end = `; lower --lr, or see the entries of the batch in ${join(run, "log.txt")}`;
+          assert(error.endsWith(end), error); // to resume is no use
           const log = await Deno.readTextFile(join(run, "log.txt"));
           assert.match(log, new RegExp(`^step ${step} trained on entries \\d+(, \\d+){3}$`, "m"));
         },

@@ -7,6 +7,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { loadCheckpoint } from "../../model/checkpoint.ts";
+import { tinyFlags } from "../scripts/tiny_world.ts";
 import { GPU_OFF } from "../testing.ts";
 import {
   faultFlags,
@@ -167,6 +169,43 @@ async function fillDisk(
   }
   assert.deepEqual(await tracesOf(theRun(modelPath)), wanted);
 }
+
+Deno.test({
+  name: "train saves in the middle of an epoch, and goes on from there",
+  ignore: GPU_OFF,
+  fn: (t) =>
+    withWorld(async (folder) => {
+      const short = { depth: 1, epochs: 1, max_steps: 3 }; // of 9 steps
+      const flags = (modelPath: string) => [
+        ...tinyFlags(folder),
+        ...Object.entries(short).flatMap(([name, value]) => [`--${name}`, `${value}`]),
+        ...["--model_path", modelPath],
+      ];
+      /** Where the run was when it saved for the last time but one. */
+      const before = async (run: string) => {
+        const { progress } = await loadCheckpoint(join(run, "last.old"));
+        return { step: progress.step, batch: progress.batch };
+      };
+
+      await t.step("after ten minutes", async () => {
+        const modelPath = join(folder, "minutes");
+        await train(flags(modelPath), { preload: ["fast_clock.ts"] });
+        assert.deepEqual(await before(theRun(modelPath)), { step: 3, batch: 3 });
+      });
+
+      await t.step("after --save_every steps, up to --max_steps", async () => {
+        const modelPath = join(folder, "steps");
+        await train([...flags(modelPath), "--save_every", "2"]);
+        const run = theRun(modelPath);
+        const wanted = await tracesOf(run);
+        assert.equal(wanted.metrics.length, 3);
+        assert.deepEqual(await before(run), { step: 2, batch: 2 });
+        await Deno.remove(join(run, "last"), { recursive: true });
+        await train(["--resume", run]);
+        assert.deepEqual(await tracesOf(run), wanted);
+      });
+    }),
+});
 
 Deno.test({
   name: "a disturbed run ends as one that was left alone",

@@ -89,6 +89,24 @@ folderTest(
   },
 );
 
+folderTest("RunFolder.written() counts bytes that are on the disk for good", (folder) => {
+  const { prototype } = Deno.FsFile;
+  const { syncSync } = prototype;
+  const synced = new Set<Deno.FsFile>();
+  prototype.syncSync = function () {
+    synced.add(this);
+    syncSync.call(this);
+  };
+  const run = new RunFolder(folder);
+  try {
+    run.written();
+  } finally {
+    prototype.syncSync = syncSync;
+    run.close();
+  }
+  assert.equal(synced.size, 2); // log and metrics
+});
+
 folderTest("RunFolder goes on with the files that are there", async (folder) => {
   for (const line of ["one", "two"]) {
     const run = new RunFolder(folder);

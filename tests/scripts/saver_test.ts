@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import type { LoraModule } from "../../model/adapter.ts";
 import { type Checkpoint, loadCheckpoint } from "../../model/checkpoint.ts";
 import type { Trainer } from "../../model/trainer.ts";
@@ -8,10 +8,15 @@ import { Saver } from "../../scripts/saver.ts";
 import { namesIn } from "../faults/runs.ts";
 import { smallCheckpoint } from "../faults/small_checkpoint.ts";
 
-/** Registers a test with the saver of a run whose trainer stands still, at a checkpoint. */
+/** What stands still: a trainer, at a checkpoint. */
+interface Standing extends Omit<Checkpoint, "progress"> {
+  trainer: Trainer;
+}
+
+/** Registers a test with the saver of a run. */
 function saverTest(
   name: string,
-  fn: (saver: Saver, path: string, trained: Omit<Checkpoint, "progress">) => Promise<void>,
+  fn: (saver: Saver, path: string, standing: Standing) => Promise<void>,
 ): void {
   Deno.test(name, async () => {
     const path = await Deno.makeTempDir();
@@ -22,7 +27,7 @@ function saverTest(
       readState: () => Promise.resolve(optimiser),
     } as unknown as Trainer;
     try {
-      await fn(new Saver(folder, trainer, null), path, { adapter, optimiser });
+      await fn(new Saver(folder, trainer, null), path, { trainer, adapter, optimiser });
     } finally {
       folder.close();
       await Deno.remove(path, { recursive: true });
@@ -97,6 +102,28 @@ saverTest(
     );
   },
 );
+
+saverTest("Saver writes adapters that wait before the checkpoint", async (saver, path) => {
+  const { rename } = Deno;
+  const written: string[] = [];
+  Deno.rename = (from, to) => {
+    written.push(relative(path, `${to}`));
+    return rename(from, to);
+  };
+  try {
+    await saver.keep("best_overall");
+    await saver.write(smallCheckpoint(1).progress);
+  } finally {
+    Deno.rename = rename;
+  }
+  assert.deepEqual(written, ["best_overall", "last"]);
+});
+
+saverTest("Saver.tryWrite() lets nothing but the disk fail", async (saver, path, { trainer }) => {
+  trainer.readState = () => Promise.reject(new Error("GPU lost"));
+  await assert.rejects(saver.tryWrite(smallCheckpoint(1).progress), new Error("GPU lost"));
+  assert.equal(await Deno.readTextFile(join(path, "log.txt")), "", "it is no warning");
+});
 
 saverTest("Saver makes names of folders that every system knows", async (saver, path) => {
   const names = {

@@ -2,7 +2,9 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { readAdapter } from "../../model/adapter.ts";
 import { writeSafetensors } from "../../model/safetensors.ts";
+import { scheduleFactor } from "../../model/schedule.ts";
 import { GPU_OFF } from "../testing.ts";
 import { type Outcome, runCommand } from "./command.ts";
 import { pair, tinyFlags, tinyWeights, writeTinyWorld } from "./tiny_world.ts";
@@ -22,12 +24,18 @@ function runFolder({ stderr }: Outcome): string {
 }
 
 /** The metrics file without what depends on the clock. */
-async function losses(run: string): Promise<unknown[]> {
+async function metricsOf(run: string): Promise<Record<string, unknown>[]> {
   const text = await Deno.readTextFile(join(run, "metrics.jsonl"));
   return text.trim().split("\n").map((line) => {
     const { images_per_s: _, ...rest } = JSON.parse(line);
     return rest;
   });
+}
+
+/** Its lines of steps. */
+async function stepsOf(run: string) {
+  const lines = await metricsOf(run) as { epoch: number; loss?: number; lr: number }[];
+  return lines.filter(({ loss }) => loss !== undefined);
 }
 
 Deno.test({
@@ -40,6 +48,7 @@ Deno.test({
       ...tinyFlags(folder),
       ...["--test_pairs_meta_file", "pairs.json", "--with_weight", "--global_pool", "token"],
       "--altitude_crop",
+      ...["--lora_dropout", "0", "--lr", "2e-2"], // adapters are merged, and ranks tell that they are
     ];
     const first = await succeed("train", flags);
     const run = runFolder(first);
@@ -57,8 +66,22 @@ Deno.test({
       const warning = "warning: altitude_crop passes over 8 of 8 entries, which have no altitude";
       assert.match(first.stderr, new RegExp(`^${warning}`, "m"));
       assert((await Deno.readTextFile(join(run, "log.txt"))).includes(warning));
-      const steps = (await losses(run)).filter((line) => "loss" in (line as object));
-      assert.equal(steps.length, 4);
+      assert.equal((await stepsOf(run)).length, 4);
+    });
+
+    await t.step("train warms up and cools down by the step of the run", async () => {
+      const schedule = { schedule: "cosine", warmup: 1, total: 4 } as const; // half of 2 steps
+      const expected = [0, 1, 2, 3].map((step) => 2e-2 * scheduleFactor(step, schedule));
+      assert.deepEqual((await stepsOf(run)).map(({ lr }) => lr), expected);
+    });
+
+    await t.step("train prints the mean loss of each epoch", async () => {
+      const steps = await stepsOf(run);
+      for (const epoch of [0, 1]) {
+        const [a, b] = steps.filter((step) => step.epoch === epoch).map(({ loss }) => loss);
+        const mean = ((a! + b!) / 2).toFixed(4);
+        assert(first.stdout.includes(`Epoch: ${epoch + 1}, Train Loss = ${mean}\n`), mean);
+      }
     });
 
     await t.step("train keeps the precision that it chose, for whoever resumes", async () => {
@@ -106,10 +129,26 @@ Deno.test({
       assert.equal(early.code, 1, "before the first step it is the user's to mend");
     });
 
+    await t.step(
+      "train keeps the first adapter of the best recall, not the untrained",
+      async () => {
+        const file = join(folder, "one.json"); // any adapter finds one of one
+        await Deno.writeTextFile(file, JSON.stringify([pair("0.jpg", "0.jpg")]));
+        const easy = ["--test_pairs_meta_file", file, "--depth", "1"];
+        const whole = ["--precision", "f32"]; // no step is skipped
+        const path = runFolder(await succeed("train", [...flags, ...easy, ...whole]));
+        const [best, final] = await Promise.all(
+          ["best_overall", "final"].map((name) => readAdapter(join(path, name))),
+        );
+        assert(best!.modules.every(({ loraB }) => loraB.some((x) => x !== 0)));
+        assert.notDeepEqual(best!.modules[0]!.loraB, final!.modules[0]!.loraB); // after epoch 2
+      },
+    );
+
     await t.step("a second run with the same seed gives the same losses and weights", async () => {
       const second = runFolder(await succeed("train", flags));
       assert.notEqual(second, run);
-      assert.deepEqual(await losses(second), await losses(run));
+      assert.deepEqual(await metricsOf(second), await metricsOf(run));
       const file = "final/adapter_model.safetensors";
       assert.deepEqual(
         await Deno.readFile(join(second, file)),
