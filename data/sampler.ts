@@ -47,8 +47,8 @@ const LONGEST = 2;
  * the back and another one leads; when all have led in vain, what is left is carried over. A pair
  * that would be carried twice leads a batch filled up with pairs that the epoch has used already,
  * those first whose use is longest ago: in two epochs every pair is seen for which a full batch is
- * found. But no epoch has more than twice the batches of one in which all pairs fit: where that is too
- * few, pairs take turns over more epochs.
+ * found. But no epoch has more than twice the batches of one in which all pairs fit: where that is
+ * too few, pairs take turns over more epochs.
  *
  * In an `exclusive` batch no reference is a positive or semi-positive of another pair's query, and
  * no picture occurs twice, in either role. Virtual copies are one picture.

@@ -5,40 +5,51 @@
  */
 import { type Gpu, readStaging } from "./gpu.ts";
 
-/** Between the two looks at both clocks: what a look takes differs by a millisecond or two. */
-const BETWEEN_MS = 200;
+const BETWEEN_MS = 200; // the two looks at both clocks
+const NANOSECOND = 1e-6; // in milliseconds
+
+/** What both clocks said. */
+export interface Look {
+  /** Of the GPU, in ticks. */
+  stamp: number;
+  /** Of ours before the stamp was asked for, and when it was there, in milliseconds. */
+  before: number;
+  after: number;
+}
 
 const ticks = new WeakMap<GPUDevice, Promise<number>>();
 
 /**
  * Milliseconds of a tick of `timestamp-query`.
  *
- * WebGPU's are nanoseconds, and Dawn's are. Deno's are ticks of the driver: a nanosecond on NVIDIA and
- * Mesa's CPU adapter, 10 on AMD, 52 or 83 on Intel. There both clocks are compared, once a device, to about a percent.
+ * WebGPU's are nanoseconds, and Dawn's are. Deno's are ticks of the driver: a nanosecond on NVIDIA
+ * and Mesa's CPU adapter, 10 on AMD, 52 or 83 on Intel. There both clocks are compared, once a device.
  *
  * @see https://github.com/gfx-rs/wgpu/issues/6719
  */
 export function tickMs(gpu: Gpu): Promise<number> {
-  if (gpu.host !== "deno") return Promise.resolve(1e-6);
+  if (gpu.host !== "deno") return Promise.resolve(NANOSECOND);
   const known = ticks.get(gpu.device) ?? measure(gpu);
   ticks.set(gpu.device, known);
   return known;
 }
 
 async function measure(gpu: Gpu): Promise<number> {
+  await look(gpu); // behind what is queued, and what a driver does but once
   const first = await look(gpu);
   await new Promise((resolve) => setTimeout(resolve, BETWEEN_MS));
-  const last = await look(gpu);
-  return tickOf((last.wall - first.wall) / (last.stamp - first.stamp));
+  return tickOf(first, await look(gpu));
 }
 
-/** A nanosecond where it is one but for the errors of the measurement. */
-export function tickOf(measuredMs: number): number {
-  return Math.abs(measuredMs / 1e-6 - 1) < 0.2 ? 1e-6 : measuredMs;
+/** A nanosecond if that can be, as both stamps lie between two times; else what is most likely. */
+export function tickOf(first: Look, last: Look): number {
+  const count = last.stamp - first.stamp;
+  const least = (last.before - first.after) / count;
+  const most = (last.after - first.before) / count;
+  return least <= NANOSECOND && NANOSECOND <= most ? NANOSECOND : (least + most) / 2;
 }
 
-/** The GPU's clock and ours, at the same time but for a delay that every look has. */
-async function look(gpu: Gpu): Promise<{ stamp: number; wall: number }> {
+async function look(gpu: Gpu): Promise<Look> {
   const { device } = gpu;
   const querySet = device.createQuerySet({ type: "timestamp", count: 2 });
   const resolved = device.createBuffer({
@@ -54,9 +65,10 @@ async function look(gpu: Gpu): Promise<{ stamp: number; wall: number }> {
   encoder.beginComputePass({ timestampWrites }).end();
   encoder.resolveQuerySet(querySet, 0, 2, resolved, 0);
   encoder.copyBufferToBuffer(resolved, 0, staging, 0, 16);
-  const wall = performance.now();
+  const before = performance.now();
   device.queue.submit([encoder.finish()]);
   const [stamp] = new BigUint64Array(await readStaging(gpu, staging));
+  const after = performance.now();
   for (const resource of [querySet, resolved, staging]) resource.destroy();
-  return { stamp: Number(stamp!), wall };
+  return { stamp: Number(stamp!), before, after };
 }

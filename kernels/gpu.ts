@@ -73,9 +73,8 @@ const MOST_BUFFERS = 10;
 const NO_DRIVER = "Cannot open a GPU: no WebGPU adapter answered, install a Vulkan driver " +
   "(mesa-vulkan-drivers for a CPU adapter) and check it with `vulkaninfo --summary`";
 // As on the adapter of Mesa 22.3 (Debian 12).
-const NO_ADAPTER_OF_DAWN =
-  "Cannot open a GPU: no adapter is good enough for Dawn, which asks more " +
-  "of a driver than Deno: install a newer driver, or leave --gpu dawn (GPU=dawn) out";
+const NO_ADAPTER_OF_DAWN = "Cannot open a GPU: no adapter is good enough for Dawn, which asks " +
+  "more of a driver than Deno: install a newer driver, or leave --gpu dawn (GPU=dawn) out";
 
 /** Dawn's feature of matrix units. */
 export const MATRIX_UNITS = "chromium-experimental-subgroup-matrix" as GPUFeatureName;

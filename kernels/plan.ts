@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { tickMs } from "./clock.ts";
 import {
   byteSize,
   checkGpu,
@@ -17,7 +18,6 @@ import {
   sizeOf,
   type Tensor,
 } from "./gpu.ts";
-import { tickMs } from "./clock.ts";
 import { copyToTexels, requireTexels, textureFor } from "./texels.ts";
 
 /** What one dispatch binds and runs. */

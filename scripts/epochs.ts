@@ -63,7 +63,7 @@ export function drawEpochs(source: BatchSource): Epochs {
   return { batches, missed: missed.size };
 }
 
-/** Where the ground has too little room for batches of this size, pairs are trained unevenly: a line, or none. */
+/** A line, or none: where the ground has too little room for a batch, pairs are trained unevenly. */
 export function roomWarnings(
   { batches, missed }: Epochs,
   { flags: { batch_size: size, epochs }, pairs }: BatchSource,

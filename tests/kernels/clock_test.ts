@@ -5,9 +5,17 @@ import { Plan } from "../../kernels/plan.ts";
 import { GPU_OFF, gpuTest } from "../testing.ts";
 import { leftBy } from "./made.ts";
 
-Deno.test("tickOf() takes what is nearly a nanosecond for one, and keeps other ticks", () => {
-  for (const nearly of [0.9e-6, 1e-6, 1.1e-6]) assert.equal(tickOf(nearly), 1e-6);
-  for (const other of [0.5e-6, 1e-5, 83e-6]) assert.equal(tickOf(other), other);
+Deno.test("tickOf() takes a nanosecond wherever that can be, and else what is most likely", () => {
+  // Stamps 4 ms and 1 ms after they were asked for, and read 10 ms after that.
+  const looks = (tick: number) =>
+    tickOf(
+      { stamp: 4 / tick, before: 0, after: 10 },
+      { stamp: 201 / tick, before: 200, after: 210 },
+    );
+  assert.equal(looks(1e-6), 1e-6);
+  for (const tick of [0.5e-6, 2e-6, 1e-5, 83e-6]) {
+    assert(Math.abs(looks(tick) / tick - 1) < 0.02, `${looks(tick)}`); // 200 of 197 ms
+  }
 });
 
 gpuTest(
