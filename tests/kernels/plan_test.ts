@@ -245,18 +245,22 @@ gpuTest("encodePlans() encodes plans in order, then what comes after", async (gp
   assert.deepEqual([...await readTensor(gpu, x)], [14]);
 });
 
-gpuTest("encodePlans() cuts work so long that a system would stop the GPU", async (gpu) => {
-  const x = uploadTensor(gpu, Float32Array.of(1), [1]);
-  const plan = new Plan(gpu);
-  const flops = [2e11, 2e11, 2e11, 0, 3e11, 9e11, 1];
-  flops.forEach((flops, i) => plan.add(affine(x, 2, i, { flops })));
-  await plan.ready();
-  const encoded = encodePlans(gpu, [plan]);
-  assert.equal(encoded.length, 4); // 2 + 2, 2 + 0 + 3, 9, 1
-  submit(gpu, encoded);
-  const expected = flops.reduce((value, _, i) => 2 * value + i, 1);
-  assert.deepEqual([...await readTensor(gpu, x)], [expected]);
-});
+gpuTest(
+  "encodePlans() cuts work so long that a system would stop a GPU, but no CPU",
+  async (gpu) => {
+    const x = uploadTensor(gpu, Float32Array.of(1), [1]);
+    const plan = new Plan(gpu);
+    const flops = [2e11, 2e11, 2e11, 0, 3e11, 9e11, 1];
+    flops.forEach((flops, i) => plan.add(affine(x, 2, i, { flops })));
+    await plan.ready();
+    assert.equal(encodePlans({ ...gpu, isCpu: true }, [plan]).length, 1);
+    const encoded = encodePlans({ ...gpu, isCpu: false }, [plan]);
+    assert.equal(encoded.length, 4); // 2 + 2, 2 + 0 + 3, 9, 1
+    submit(gpu, encoded);
+    const expected = flops.reduce((value, _, i) => 2 * value + i, 1);
+    assert.deepEqual([...await readTensor(gpu, x)], [expected]);
+  },
+);
 
 gpuTest("runPlans() throws what the run before it did wrong", async (gpu) => {
   const x = createTensor(gpu, [4]);
