@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { tickMs } from "../kernels/clock.ts";
 import { closeGpu, type Gpu, openGpu } from "../kernels/gpu.ts";
 import { modelConfig } from "../model/config.ts";
 import { startTuning, type TuneLevel } from "../kernels/tune.ts";
@@ -128,6 +129,7 @@ async function main(args: string[]): Promise<void> {
     if (!gpu.hasTimestamps) {
       throw new Error(`Cannot measure ${gpu.name}: it has no timestamp-query`);
     }
+    await tickMs(gpu); // once a device, which is no part of what is timed
     const report = new Report(gpu);
     const level = flags.tune as TuneLevel;
     const answers = await readLayouts(level);
