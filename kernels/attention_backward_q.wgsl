@@ -12,7 +12,7 @@ const KIND_B = VALUE;
 
 fn row_delta(r: u32) -> f32 {
   let start = place_out(own_token(r));
-  var sum = vec4f();
+  var sum = vec4f(0);
   for (var i = start; i < start + 16u; i++) {
     sum = fma(dOut_at(i), vec4f(out[i]), sum);
   }

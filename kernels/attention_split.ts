@@ -83,7 +83,7 @@ const TILE = ${tile}u;
 
 alias Part = array<vec4f, ${parts}>; // vec4s lane % TEAM + n TEAM of a row
 alias Rows = array<Part, ${rows}>; // of row own ^ r
-alias Passing = array<Part, PASS>;
+alias Passing = ${pass === rows ? "Rows" : "array<Part, PASS>"}; // one name a type, for naga's HLSL
 alias Value = f32; // a number for the lane's own row
 alias Values = vec${pass}f; // for each passing row
 alias Scalars = Values;

@@ -105,7 +105,7 @@ fn mix_chunk(x: Chunk, keep: Value, w: Values, y: Parts) -> Chunk {
 }
 
 alias Passing = array<Shared, PASS>; // shared rows
-alias Parts = array<Pair, PASS>; // a pair of each
+alias Parts = Passing; // a pair of each
 alias Values = array<Value, PASS>; // a number for each row owned, for each of them
 alias Scalars = array<f32, PASS>; // a number for each of them
 

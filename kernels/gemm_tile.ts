@@ -82,8 +82,8 @@ fn main(
   let j = tile_column + place_b.x * 4;
   let at_a = Walks(walk(i, M, K, A_KM), walk(i, M, K2, false));
   let at_b = Walks(walk(j, N, K, !B_NK), walk(j, N, K2, !B_NK));
-  var rows = mat4x4f();
-  var columns = mat4x4f();
+  var rows = Block();
+  var columns = Block();
   if (loads_a) { rows = block_of_a(at_a, slices.x, place_a.y); }
   if (loads_b) { columns = block_of_b(at_b, slices.x, place_b.y); }
   for (var slice = slices.x; slice < slices.y; slice++) {

@@ -10,11 +10,7 @@ import { gemm } from "../../kernels/gemm.ts";
 import { defaultLayout, GEMM_LAYOUTS, type GemmLayout } from "../../kernels/gemm_layout.ts";
 import { closeGpu, createTensor, type Gpu, openGpu } from "../../kernels/gpu.ts";
 import { Plan, runOnce } from "../../kernels/plan.ts";
-import { initialAdapter, LORA_TARGETS } from "../../model/init.ts";
-import { modelConfig } from "../../model/config.ts";
-import { randomBackbone } from "../../model/hash_rule.ts";
-import { createTrainer } from "../../model/trainer.ts";
-import { backboneOfTensors } from "../../model/weights.ts";
+import { compileStep, modulesOnly, STEPS } from "./steps.ts";
 
 const isAsked = Deno.env.get("GPU") === "dawn";
 
@@ -26,42 +22,13 @@ function tintTest(name: string, fn: (gpu: Gpu) => Promise<void>): void {
       const gpu = await openGpu({ host: "dawn-null" });
       assert(gpu.hasF16);
       try {
+        // The null adapter has the fewest bindings allowed, a GEMM takes more.
         await fn({ ...gpu, device: modulesOnly(gpu.device) });
       } finally {
         closeGpu(gpu);
       }
     },
   });
-}
-
-/** Without pipelines: the null adapter has the fewest bindings allowed, a GEMM takes more. */
-function modulesOnly(device: GPUDevice): GPUDevice {
-  const replaced: Record<PropertyKey, unknown> = {
-    createComputePipeline: () => ({ getBindGroupLayout: () => null }),
-    createBindGroup: () => null,
-  };
-  return new Proxy(device, {
-    get(target, key) {
-      const value = replaced[key] ?? Reflect.get(target, key);
-      return typeof value === "function" ? value.bind(target) : value;
-    },
-  });
-}
-
-/** Compiles a whole training step of one plain or gated block. */
-async function compileStep(
-  gpu: Gpu,
-  { model, precision, dropout }: { model: string; precision: "f32" | "f16"; dropout: number },
-): Promise<void> {
-  const config = modelConfig(model, { depth: 1 });
-  const shape = { rank: 4, alpha: 8, targets: LORA_TARGETS, head: { hidden: 8, embedDim: 8 } };
-  const trainer = await createTrainer(gpu, {
-    ...{ precision, height: 32, width: 32, pool: "avg", batchSize: 2, weightDecay: 0.01 },
-    ...{ clipValue: 100, clipNorm: 1, seed: 1 },
-    backbone: backboneOfTensors(randomBackbone(config, 1), config),
-    adapter: initialAdapter(config, { ...shape, dropout, seed: 1 }),
-  });
-  trainer.destroy();
 }
 
 tintTest("Tint refuses what naga lets pass", async (gpu) => {
@@ -91,19 +58,14 @@ for (const layout of Object.keys(GEMM_LAYOUTS) as GemmLayout[]) {
 }
 
 const STEP = { m: 10, n: 384, k: 384, isHalf: true };
-const steps = ["vits16", "vits16plus"].flatMap((model) =>
-  (["f32", "f16"] as const).flatMap((precision) =>
-    [0, 0.1].map((dropout) => ({ model, precision, dropout }))
-  )
-);
-for (const step of steps) {
+for (const step of STEPS) {
   const { model, precision, dropout } = step;
   tintTest(`Tint compiles a step of ${model} in ${precision}, dropout ${dropout}`, (gpu) => {
     assert.match(defaultLayout(gpu, STEP), /^tile/);
     return compileStep(gpu, step);
   });
 }
-for (const step of steps) {
+for (const step of STEPS) {
   const { model, precision, dropout } = step;
   tintTest(
     `Tint compiles a step of ${model} in ${precision}, dropout ${dropout}, with subgroups of 8`,
@@ -115,7 +77,7 @@ for (const step of steps) {
     },
   );
 }
-for (const step of steps.filter(({ dropout }) => dropout === 0)) {
+for (const step of STEPS.filter(({ dropout }) => dropout === 0)) {
   const { model, precision } = step;
   tintTest(`Tint compiles a step of ${model} in ${precision} with subgroups of 32`, (gpu) => {
     const many = { ...gpu, subgroupSize: 32 };
@@ -123,7 +85,7 @@ for (const step of steps.filter(({ dropout }) => dropout === 0)) {
     return compileStep(many, step);
   });
 }
-for (const step of steps.filter(({ precision }) => precision === "f16")) {
+for (const step of STEPS.filter(({ precision }) => precision === "f16")) {
   const { model, dropout } = step;
   tintTest(
     `Tint compiles a step of ${model} in f16, dropout ${dropout}, with matrix units`,
