@@ -20,9 +20,19 @@ struct Scaler { scale: f32 }
 @group(0) @binding(6) var<storage, read> scaler: Scaler;
 @group(0) @binding(7) var<storage, read_write> gradient: array<vec4f>;
 
-// W of a tile: element `lane` has that lane's four columns.
-var<workgroup> low_weights: array<mat4x4f, LANES>;
-var<workgroup> high_weights: array<mat4x4f, LANES>;
+// W of a tile: element `lane` has that lane's four columns. As vec4s: before version 3 matrices of
+// Metal have no constructors in workgroup memory.
+alias Columns = array<vec4f, 4>;
+var<workgroup> low_weights: array<Columns, LANES>;
+var<workgroup> high_weights: array<Columns, LANES>;
+
+fn columns_of(x: mat4x4f) -> Columns {
+  return Columns(x[0], x[1], x[2], x[3]);
+}
+
+fn rows_of(x: Columns) -> mat4x4f {
+  return transpose(mat4x4f(x[0], x[1], x[2], x[3]));
+}
 
 fn weights_of(logit: vec4f, rows: vec4u, column: u32) -> vec4f {
   if (column >= N) { return vec4f(); }
@@ -66,8 +76,8 @@ fn main(
   for (var tile = 0u; tile < N; tile += TILE) {
     let column = tile + 4 * lane;
     let z = logits(row, column);
-    low_weights[lane] = factor * weights_of4(z.low, four(row), column);
-    high_weights[lane] = factor * weights_of4(z.high, four(row + 4), column);
+    low_weights[lane] = columns_of(factor * weights_of4(z.low, four(row), column));
+    high_weights[lane] = columns_of(factor * weights_of4(z.high, four(row + 4), column));
     workgroupBarrier(); // W is complete
 
     let filled = min(LANES, (N - tile + 3) / 4);
@@ -81,8 +91,8 @@ fn main(
       for (var l = 0u; l < filled; l++) {
         let c = four(tile + 4 * l) * (D / 4) + slice;
         let columns = mat4x4f(other[c.x], other[c.y], other[c.z], other[c.w]);
-        low += columns * transpose(low_weights[l]);
-        high += columns * transpose(high_weights[l]);
+        low += columns * rows_of(low_weights[l]);
+        high += columns * rows_of(high_weights[l]);
       }
       store4(row, slice, low);
       store4(row + 4, slice, high);

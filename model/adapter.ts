@@ -304,15 +304,17 @@ async function readConfig(folder: string): Promise<PeftConfig> {
   try {
     return parsePeftConfig(await Deno.readTextFile(path));
   } catch (cause) {
-    if (cause instanceof Deno.errors.NotFound) {
+    const { NotFound, NotADirectory } = Deno.errors; // Windows says the first of both
+    if (cause instanceof NotFound || cause instanceof NotADirectory) {
+      const info = await Deno.stat(folder).catch(() => null);
+      if (info?.isFile) {
+        throw new TypeError(
+          `Cannot read ${folder}: it is a file, expected its folder, ${dirname(folder)}`,
+        );
+      }
       const below = await adapterBelow(folder);
       const wanted = below === null ? "" : `, expected an adapter's folder, as ${below}`;
-      throw new Deno.errors.NotFound(`Cannot read ${path}: there is no such file${wanted}`);
-    }
-    if (cause instanceof Deno.errors.NotADirectory) {
-      throw new TypeError(
-        `Cannot read ${folder}: it is a file, expected its folder, ${dirname(folder)}`,
-      );
+      throw new NotFound(`Cannot read ${path}: there is no such file${wanted}`);
     }
     if (!(cause instanceof TypeError || cause instanceof SyntaxError)) throw cause;
     const Kind = cause instanceof SyntaxError ? SyntaxError : TypeError;
