@@ -35,19 +35,19 @@ fn main(
   let inverse = 1.0 / scaler.scale;
   var largest = vec4f();
   var squares = vec4f();
-  var finite = vec4<bool>(true);
+  var bad = vec4f(); // numbers: Direct3D's compiler takes a bool that is and-ed in a loop for true
   for (var i = group.x * LANES + lane; i < (SIZE + 3) / 4; i += groups.x * LANES) {
     let scaled = gradients[i];
     let here = is_finite(scaled);
     let g = select(vec4f(), scaled, here) * inverse;
     largest = max(largest, abs(g));
     squares = fma(g, g, squares);
-    finite = finite & here;
+    bad = select(vec4f(1.0), bad, here);
   }
   joined[lane] = vec3f(
     max(max(largest.x, largest.y), max(largest.z, largest.w)),
     dot(squares, vec4f(1.0)),
-    select(1.0, 0.0, all(finite)),
+    max(max(bad.x, bad.y), max(bad.z, bad.w)),
   );
   for (var half = LANES / 2; half > 0; half /= 2u) {
     workgroupBarrier(); // lanes above half have written
