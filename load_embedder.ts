@@ -3,8 +3,9 @@
  *
  * @module
  */
+import { type DecodePool, openDecodePool } from "./data/decode_pool.ts";
 import { loadPictures, type PictureOptions } from "./data/loader.ts";
-import { closeGpu, type Gpu, type Host, openGpu } from "./kernels/gpu.ts";
+import { checkGpu, closeGpu, type Gpu, type Host, openGpu } from "./kernels/gpu.ts";
 import type { PoolMode } from "./kernels/pool.ts";
 import { startTuning, type Tuning } from "./kernels/tune.ts";
 import { type Adapter, checkAdapter, DEFAULT_INPUT, readAdapter } from "./model/adapter.ts";
@@ -57,7 +58,7 @@ export interface PictureEmbedder extends Disposable {
    * @throws {Error} If a picture cannot be decoded.
    */
   embedPictures(paths: readonly string[]): Promise<Float32Array<ArrayBuffer>>;
-  /** Frees the GPU; what embeds afterwards throws. */
+  /** Frees the GPU and stops the threads; what embeds afterwards throws. */
   close(): void;
 }
 
@@ -92,9 +93,11 @@ export async function loadEmbedder(options: LoadOptions): Promise<PictureEmbedde
   const backbone = await backboneOf(options, adapter);
   checkAdapter(adapter, backbone.config);
   const gpu = await openGpu(options.host === undefined ? {} : { host: options.host });
+  let threads: DecodePool | null = null; // once for all calls: Deno never gives back all of a thread
   const close = () => {
     gpu.failure ??= new Error("Cannot use an embedder that is closed");
     closeGpu(gpu);
+    void threads?.close();
   };
   if (options.tuning) startTuning(gpu, options.tuning);
   try {
@@ -118,7 +121,11 @@ export async function loadEmbedder(options: LoadOptions): Promise<PictureEmbedde
       embedder,
       dim: embedder.dim,
       imgSize,
-      embedPictures: (paths) => embedPictures(embedder, paths, { imgSize, numWorkers }),
+      async embedPictures(paths) {
+        checkGpu(gpu);
+        threads ??= openDecodePool({ numWorkers, settings: null });
+        return await embedPictures(embedder, paths, { imgSize, numWorkers, pool: threads });
+      },
       close,
       [Symbol.dispose]: close,
     };

@@ -65,8 +65,8 @@ export function createPairLoader(options: PairLoaderOptions): PairLoader {
   const pool = openDecodePool({ numWorkers, settings: augment });
   const replacer = new Replacer(pairs, onWarning);
   const jobsOf = pairJobs(options);
-  const load = (index: number, epoch: number): Promise<PairResult> => {
-    const [query, reference] = jobsOf(index, epoch);
+  const load = (index: number, epoch: number, repeat?: number): Promise<PairResult> => {
+    const [query, reference] = jobsOf(index, epoch, repeat);
     return Promise.all([pool.run(query), pool.run(reference)]);
   };
   const bytes = imgSize * imgSize * 3;
@@ -78,9 +78,10 @@ export function createPairLoader(options: PairLoaderOptions): PairLoader {
     async *batches(epoch, order, start = 0) {
       const rest = order.slice(start);
       const flat = rest.flat();
+      const repeats = repeatsIn(order.flat()).slice(order.flat().length - flat.length);
       const largest = rest.reduce((most, { length }) => Math.max(most, length), 0);
       const window = windowOf(2 * bytes, largest, numWorkers);
-      const next = runAhead(flat.length, window, (i) => load(flat[i]!, epoch));
+      const next = runAhead(flat.length, window, (i) => load(flat[i]!, epoch, repeats[i]));
       const buffer = new Uint8Array(largest * 2 * bytes);
 
       for (const batch of rest) {
@@ -105,6 +106,16 @@ export function createPairLoader(options: PairLoaderOptions): PairLoader {
       }
     },
   };
+}
+
+/** How often each has come before. */
+function repeatsIn(order: readonly number[]): number[] {
+  const seen = new Map<number, number>();
+  return order.map((index) => {
+    const repeat = seen.get(index) ?? 0;
+    seen.set(index, repeat + 1);
+    return repeat;
+  });
 }
 
 /** Pictures in a row. */

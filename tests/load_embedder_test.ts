@@ -119,6 +119,39 @@ embedderTest("embedPictures() names the picture that cannot be decoded", async (
   });
 });
 
+embedderTest(
+  "embedPictures() starts its decoding threads once, and close() stops them",
+  async () => {
+    const { Worker } = globalThis;
+    const running = new Set<unknown>();
+    globalThis.Worker = class extends Worker {
+      constructor(...given: ConstructorParameters<typeof Worker>) {
+        super(...given);
+        running.add(this);
+      }
+      override terminate(): void {
+        super.terminate();
+        running.delete(this);
+      }
+    };
+    try {
+      const embedder = await loadEmbedder({ weights, imgSize, numWorkers: 2 });
+      const first = await embedder.embedPictures([DRONE]);
+      const threads = [...running];
+      assert.equal(threads.length, 2);
+      assert.deepEqual(await embedder.embedPictures([DRONE]), first);
+      assert.deepEqual([...running], threads);
+      embedder.close();
+      for (let wait = 0; wait < 1000 && running.size > 0; wait++) {
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+      assert.equal(running.size, 0);
+    } finally {
+      globalThis.Worker = Worker;
+    }
+  },
+);
+
 embedderTest("close() frees the GPU, and so does the end of `using`", async () => {
   for (const end of ["close", Symbol.dispose] as const) {
     const loaded = await loadEmbedder({ weights, imgSize });
