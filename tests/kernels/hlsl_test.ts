@@ -64,10 +64,11 @@ for (const [name, changed] of ADAPTERS) {
   gpuTest(`a module makes each type by one name: every kernel for ${name}`, async (gpu) => {
     const codes = new Set<string>();
     const device = modulesOnly(gpu.device, (code) => codes.add(code));
-    for (const step of STEPS) {
+    const steps = STEPS.filter(({ precision }) => gpu.hasF16 || precision === "f32");
+    for (const step of steps) {
       await compileStep({ ...gpu, ...changed, device, pipelines: new Map() }, step);
     }
-    assert(codes.size >= 40, `${codes.size} modules`);
+    assert(codes.size >= 5 * steps.length, `${codes.size} modules`);
     for (const code of codes) assert.deepEqual(twiceMade(code), [], code);
   });
 }
