@@ -81,7 +81,9 @@ fn main(
     workgroupBarrier(); // W is complete
 
     let filled = min(LANES, (N - tile + 3) / 4);
-    for (var slice = lane; slice < D / 4; slice += LANES) {
+    for (var first = 0u; first < D / 4; first += LANES) { // by no lane: Direct3D then takes the barrier
+      let slice = first + lane;
+      if (slice >= D / 4) { continue; }
       var low = mat4x4f();
       var high = mat4x4f();
       if (tile > 0) {
