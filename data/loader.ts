@@ -76,9 +76,10 @@ export function createPairLoader(options: PairLoaderOptions): PairLoader {
     pool,
     close: pool.close,
     async *batches(epoch, order, start = 0) {
+      const all = order.flat();
       const rest = order.slice(start);
       const flat = rest.flat();
-      const repeats = repeatsIn(order.flat()).slice(order.flat().length - flat.length);
+      const repeats = repeatsIn(all).slice(all.length - flat.length);
       const largest = rest.reduce((most, { length }) => Math.max(most, length), 0);
       const window = windowOf(2 * bytes, largest, numWorkers);
       const next = runAhead(flat.length, window, (i) => load(flat[i]!, epoch, repeats[i]));

@@ -81,7 +81,8 @@ fn main(
     workgroupBarrier(); // W is complete
 
     let filled = min(LANES, (N - tile + 3) / 4);
-    for (var first = 0u; first < D / 4; first += LANES) { // by no lane: Direct3D then takes the barrier
+    // As often for all lanes: of a loop that may end earlier for some, Direct3D fears for the barrier.
+    for (var first = 0u; first < D / 4; first += LANES) {
       let slice = first + lane;
       if (slice >= D / 4) { continue; }
       var low = mat4x4f();

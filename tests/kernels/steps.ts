@@ -17,7 +17,7 @@ export interface Step {
   dropout: number;
 }
 
-/** Every kernel is in one of them. */
+/** Every kernel of a training is in one of them. */
 export const STEPS: readonly Step[] = ["vits16", "vits16plus"].flatMap((model) =>
   (["f32", "f16"] as const).flatMap((precision) =>
     [0, 0.1].map((dropout) => ({ model, precision, dropout }))
