@@ -86,7 +86,7 @@ const DIM = 64; // of a head; the kernels are written for it
 export function attentionVariant(gpu: Gpu, dtype: DType): Exclude<AttentionVariant, "auto"> {
   if (gpu.hasMatrix && dtype === "f16") return "matrix";
   if (hasEightLanes(gpu)) return "subgroup";
-  return gpu.subgroupSize >= 8 ? "split" : "tile";
+  return gpu.subgroupMinSize >= 8 ? "split" : "tile";
 }
 
 /**

@@ -33,8 +33,11 @@ export interface Gpu {
   readonly hasF16: boolean;
   /** GPU time can be measured. */
   readonly hasTimestamps: boolean;
-  /** Lanes of a subgroup where that number is fixed and usable, else 0. */
-  readonly subgroupSize: number;
+  /**
+   * The fewest lanes that a subgroup of any kernel may have, 0 where shuffles cannot be used: 32 on
+   * NVIDIA; AMD's compiler takes 32 or 64, Intel's 8, 16 or 32, as suits the kernel.
+   */
+  readonly subgroupMinSize: number;
   /**
    * Subgroups of 32 lanes can multiply 16 × 16 matrices of f16 into sums in f32, and a workgroup has
    * the 32 KiB that the kernels pass them through. Only Dawn knows how to ask for it.
@@ -118,7 +121,7 @@ export async function openGpu(
   }
   const wanted: GPUFeatureName[] = ["shader-f16", "timestamp-query"];
   const features = wanted.filter((feature) => adapter.features.has(feature));
-  const { subgroupMinSize: min, subgroupMaxSize: max } = info;
+  const min = subgroupMinSizeOf(info);
   const descriptor: GPUDeviceDescriptor = {
     requiredFeatures: features,
     requiredLimits: {
@@ -137,7 +140,7 @@ export async function openGpu(
     const requiredFeatures = [...features, "subgroups" as GPUFeatureName, ...matrix];
     device = await adapter.requestDevice({ ...descriptor, requiredFeatures }).catch(() => null);
   }
-  const subgroupSize = device !== null && min === max ? min : 0;
+  const subgroupMinSize = device === null ? 0 : min;
   device ??= await adapter.requestDevice(descriptor);
 
   const gpu: Gpu = {
@@ -148,8 +151,8 @@ export async function openGpu(
     isCpu: info.isFallbackAdapter,
     hasF16: device.features.has("shader-f16"),
     hasTimestamps: device.features.has("timestamp-query"),
-    subgroupSize,
-    hasMatrix: subgroupSize === 32 && canMultiply(device, info),
+    subgroupMinSize,
+    hasMatrix: subgroupMinSize === 32 && canMultiply(device, info),
     pipelines: new Map(),
     textures: new Map(),
     none: placeholder(device),
@@ -169,12 +172,22 @@ export async function openGpu(
   return gpu;
 }
 
+/**
+ * Deno does not know how many lanes a subgroup has on Metal, and says 4 to 64. No GPU of a Mac has
+ * fewer than 8: Apple's have 32, AMD's 32 or 64, Intel's 8, 16 or 32.
+ */
+function subgroupMinSizeOf({ subgroupMinSize }: GPUAdapterInfo): number {
+  return Deno.build.os === "darwin" && subgroupMinSize > 0
+    ? Math.max(8, subgroupMinSize)
+    : subgroupMinSize;
+}
+
 /** Whether the device multiplies 16 × 16 matrices of f16 into f32, with the memory that it takes. */
 function canMultiply(
   { features, limits }: GPUDevice,
-  { subgroupMatrixConfigs = [] }: GPUAdapterInfo & MatrixInfo,
+  { subgroupMaxSize, subgroupMatrixConfigs = [] }: GPUAdapterInfo & MatrixInfo,
 ): boolean {
-  return features.has("shader-f16") && features.has(MATRIX_UNITS) &&
+  return features.has("shader-f16") && features.has(MATRIX_UNITS) && subgroupMaxSize === 32 &&
     limits.maxComputeWorkgroupStorageSize >= 2 ** 15 &&
     [...subgroupMatrixConfigs].some(({ componentType, resultComponentType, M, N, K }) =>
       componentType === "f16" && resultComponentType === "f32" &&
@@ -211,8 +224,8 @@ function placeholder(device: GPUDevice): Tensor {
 }
 
 /** Whether the adapter runs 8 lanes as one SIMD vector, as Mesa's CPU adapter does. */
-export function hasEightLanes({ isCpu, subgroupSize }: Gpu): boolean {
-  return isCpu && subgroupSize === 8;
+export function hasEightLanes({ isCpu, subgroupMinSize }: Gpu): boolean {
+  return isCpu && subgroupMinSize === 8;
 }
 
 /** Releases the device and everything made on it. */

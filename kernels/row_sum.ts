@@ -11,10 +11,10 @@ const GROUP_LANES = 64;
 const ROW_LANES = 8;
 
 /** WGSL of `row_sum`, for the `include` of kernels that reduce rows: without barriers where it can be. */
-export function rowSum({ subgroupSize }: Pick<Gpu, "subgroupSize">): string {
+export function rowSum({ subgroupMinSize }: Pick<Gpu, "subgroupMinSize">): string {
   return `const GROUP_LANES = ${GROUP_LANES}u;
 const ROW_LANES = ${ROW_LANES}u;
-${subgroupSize >= ROW_LANES ? shuffles : barriers}`;
+${subgroupMinSize >= ROW_LANES ? shuffles : barriers}`;
 }
 
 /** Workgroups of such a kernel. */

@@ -80,10 +80,11 @@ function driver({ device, host }: Gpu): Finding {
   return { name: "driver", state: "ok", found };
 }
 
-function features({ hasF16, subgroupSize, hasTimestamps }: Gpu): Finding {
+function features({ device, hasF16, subgroupMinSize: least, hasTimestamps }: Gpu): Finding {
+  const most = device.adapterInfo.subgroupMaxSize;
   const found = [
     hasF16 ? "f16" : "no f16",
-    subgroupSize > 0 ? `subgroups of ${subgroupSize}` : "no subgroups of a fixed size",
+    least > 0 ? `subgroups of ${least < most ? `${least} to ${most}` : least}` : "no subgroups",
     hasTimestamps ? "timestamps" : "no timestamps",
   ].join(", ");
   return hasF16

@@ -311,7 +311,7 @@ gpuTest("attention() and attentionBackward() write nothing past the end", async 
 
 Deno.test("attentionVariant() takes matrix units for rows in f16", () => {
   const variant = (hasMatrix: boolean, dtype: DType) =>
-    attentionVariant({ hasMatrix, isCpu: false, subgroupSize: 32 } as Gpu, dtype);
+    attentionVariant({ hasMatrix, isCpu: false, subgroupMinSize: 32 } as Gpu, dtype);
   assert.equal(variant(true, "f16"), "matrix");
   assert.equal(variant(true, "f32"), "split");
   assert.equal(variant(false, "f16"), "split");

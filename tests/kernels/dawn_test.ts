@@ -70,7 +70,7 @@ for (const step of STEPS) {
   tintTest(
     `Tint compiles a step of ${model} in ${precision}, dropout ${dropout}, with subgroups of 8`,
     (gpu) => {
-      const eight = { ...gpu, isCpu: true, subgroupSize: 8 };
+      const eight = { ...gpu, isCpu: true, subgroupMinSize: 8 };
       assert.match(defaultLayout(eight, STEP), /^subgroup/);
       assert.equal(attentionVariant(eight, "f32"), "subgroup");
       return compileStep(eight, step);
@@ -80,7 +80,7 @@ for (const step of STEPS) {
 for (const step of STEPS.filter(({ dropout }) => dropout === 0)) {
   const { model, precision } = step;
   tintTest(`Tint compiles a step of ${model} in ${precision} with subgroups of 32`, (gpu) => {
-    const many = { ...gpu, subgroupSize: 32 };
+    const many = { ...gpu, subgroupMinSize: 32 };
     assert.equal(attentionVariant(many, "f16"), "split");
     return compileStep(many, step);
   });

@@ -2,7 +2,13 @@ import assert from "node:assert/strict";
 import { gemm } from "../../kernels/gemm.ts";
 import { gemmCpu } from "../../kernels/gemm_cpu.ts";
 import { defaultLayout, GEMM_LAYOUTS, type GemmLayout } from "../../kernels/gemm_layout.ts";
-import { createTensor, type Gpu, readTensor, uploadTensor } from "../../kernels/gpu.ts";
+import {
+  createTensor,
+  type Gpu,
+  hasEightLanes,
+  readTensor,
+  uploadTensor,
+} from "../../kernels/gpu.ts";
 import { runOnce } from "../../kernels/plan.ts";
 import { assertClose, gpuTest, uniform } from "../testing.ts";
 import { CASES, checkCases, SCALE2 } from "./gemm_cases.ts";
@@ -10,7 +16,7 @@ import { CASES, checkCases, SCALE2 } from "./gemm_cases.ts";
 const layouts = Object.keys(GEMM_LAYOUTS) as GemmLayout[];
 for (const layout of layouts) {
   gpuTest(`gemm() matches the oracle on ${CASES} cases, layout ${layout}`, async (gpu) => {
-    if (layout.startsWith("subgroup") && gpu.subgroupSize !== 8) return; // made for 8 lanes only
+    if (layout.startsWith("subgroup") && !hasEightLanes(gpu)) return; // made for 8 lanes only
     if (layout.startsWith("matrix") && !gpu.hasMatrix) return; // gemm_matrix_test.ts emulates it
     await checkCases(gpu, layout);
   });
@@ -21,7 +27,7 @@ gpuTest("gemm() gives the same bits in every layout of an adapter", async (gpu) 
   const operand = (rows: number, columns: number, seed: number) =>
     uploadTensor(gpu, uniform(rows * columns, seed), [rows, columns]);
   for (const kind of ["subgroup", "tile"]) {
-    if (kind === "subgroup" && gpu.subgroupSize !== 8) continue;
+    if (kind === "subgroup" && !hasEightLanes(gpu)) continue;
     const results: Float32Array[] = [];
     for (const layout of layouts.filter((name) => name.startsWith(kind))) {
       const c = createTensor(gpu, [m, n]);
@@ -51,7 +57,7 @@ gpuTest("gemm() gives the same bits in every layout of an adapter", async (gpu) 
 });
 
 gpuTest("gemm() does not see what a product before it has left in its textures", async (gpu) => {
-  if (gpu.subgroupSize !== 8) return console.log(`${gpu.name} does not run 8 lanes`);
+  if (!hasEightLanes(gpu)) return console.log(`${gpu.name} does not run 8 lanes`);
   const layout = "subgroup 32x64";
   const broken = uploadTensor(gpu, new Float32Array(80 * 80).fill(NaN), [80, 80]);
   const spoil = () =>
@@ -82,7 +88,7 @@ gpuTest("gemm() does not see what a product before it has left in its textures",
 });
 
 Deno.test("defaultLayout() widens the workgroup where that pays", () => {
-  const eight = { isCpu: true, subgroupSize: 8 } as Gpu;
+  const eight = { isCpu: true, subgroupMinSize: 8 } as Gpu;
   const [narrow, wide] = ["subgroup 32x32", "subgroup 32x64"];
   const layout = (m: number, n: number, k: number) =>
     defaultLayout(eight, { m, n, k, isHalf: true });
@@ -92,7 +98,7 @@ Deno.test("defaultLayout() widens the workgroup where that pays", () => {
     ...[[96, narrow], [100, wide], [384, wide], [416, wide]],
   ]);
   assert.deepEqual([layout(500, 100, 999), layout(500, 100, 1000)], [narrow, wide]);
-  const gpu = { isCpu: false, subgroupSize: 32, hasMatrix: false } as Gpu;
+  const gpu = { isCpu: false, subgroupMinSize: 32, hasMatrix: false } as Gpu;
   assert.equal(defaultLayout(gpu, { m: 1e4, n: 384, k: 1e4, isHalf: true }), "tile 64x64");
 });
 

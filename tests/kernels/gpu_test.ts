@@ -237,10 +237,36 @@ Deno.test({
   ignore: GPU_OFF,
   fn: async () => {
     const gpu = await openGpu({ subgroups: false });
-    assert.equal(gpu.subgroupSize, 0);
+    assert.equal(gpu.subgroupMinSize, 0);
     closeGpu(gpu);
     await gpu.device.lost;
     checkGpu(gpu);
+  },
+});
+
+Deno.test({
+  name: "openGpu() takes subgroups of any size, and knows the fewest lanes",
+  ignore: GPU_OFF,
+  fn: async () => {
+    const { requestAdapter } = navigator.gpu;
+    const real = await requestAdapter.call(navigator.gpu);
+    for (const [subgroupMinSize, subgroupMaxSize] of [[0, 0], [32, 64], [8, 32]]) {
+      const { description, device, isFallbackAdapter } = real!.info;
+      const info = { description, device, isFallbackAdapter, subgroupMinSize, subgroupMaxSize };
+      const { features, limits } = real!;
+      const requestDevice = async (descriptor: GPUDeviceDescriptor) =>
+        await (await requestAdapter.call(navigator.gpu))!.requestDevice(descriptor);
+      const adapter = { info, features, limits, requestDevice } as unknown as GPUAdapter;
+      navigator.gpu.requestAdapter = () => Promise.resolve(adapter);
+      try {
+        const gpu = await openGpu({ host: "deno" });
+        assert.equal(gpu.subgroupMinSize, subgroupMinSize);
+        assert.equal(gpu.hasMatrix, false);
+        closeGpu(gpu);
+      } finally {
+        navigator.gpu.requestAdapter = requestAdapter;
+      }
+    }
   },
 });
 

@@ -57,8 +57,8 @@ Deno.test("types that a module makes by two names are found", () => {
 
 const ADAPTERS: [name: string, gpu: Partial<Gpu>][] = [
   ["the software adapter", {}],
-  ["a GPU", { isCpu: false, subgroupSize: 0 }],
-  ["a GPU with subgroups of 32", { isCpu: false, subgroupSize: 32 }],
+  ["a GPU", { isCpu: false, subgroupMinSize: 0 }],
+  ["a GPU with subgroups of 32", { isCpu: false, subgroupMinSize: 32 }],
 ];
 for (const [name, changed] of ADAPTERS) {
   gpuTest(`a module makes each type by one name: every kernel for ${name}`, async (gpu) => {

@@ -164,8 +164,8 @@ const WITHOUT_F16: readonly Replacement[] = [
 ];
 
 /** Whether the device multiplies matrices of 8 × 8. */
-export function hasSmaller({ device, hasF16, subgroupSize }: Gpu): boolean {
-  return hasF16 && device.features.has(MATRIX_UNITS) && subgroupSize === 8;
+export function hasSmaller({ device, hasF16, subgroupMinSize }: Gpu): boolean {
+  return hasF16 && device.features.has(MATRIX_UNITS) && subgroupMinSize === 8;
 }
 
 /** The device if it has matrix units, else one that compiles their kernels as an emulation. */

@@ -31,7 +31,9 @@ gpuTest(
       return treeSum(lanes);
     });
     const x = uploadTensor(gpu, values, [rows, 8, 2]);
-    const variants: Pick<Gpu, "subgroupSize">[] = [gpu, { subgroupSize: 0 }, { subgroupSize: 4 }];
+    const variants: Pick<Gpu, "subgroupMinSize">[] = [gpu, { subgroupMinSize: 0 }, {
+      subgroupMinSize: 4,
+    }];
     for (const variant of variants) {
       const y = createTensor(gpu, [rows, 8, 2]);
       await runOnce(gpu, (plan) =>
@@ -39,14 +41,14 @@ gpuTest(
           ...{ label: "row_sum", code: CODE, include: [rowSum(variant)] },
           ...{ tensors: [x, y], groups: rowGrid(rows) },
         }));
-      assert.deepEqual(await readTensor(gpu, y), expected, `${variant.subgroupSize} lanes`);
+      assert.deepEqual(await readTensor(gpu, y), expected, `${variant.subgroupMinSize} lanes`);
     }
   },
 );
 
 Deno.test("rowSum() does without barriers in subgroups that hold a row", () => {
-  const hasBarriers = [0, 4, 8, 32, 64].map((subgroupSize) =>
-    rowSum({ subgroupSize }).includes("workgroupBarrier")
+  const hasBarriers = [0, 4, 8, 32, 64].map((subgroupMinSize) =>
+    rowSum({ subgroupMinSize }).includes("workgroupBarrier")
   );
   assert.deepEqual(hasBarriers, [true, true, false, false, false]);
 });
