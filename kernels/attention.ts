@@ -18,7 +18,7 @@ import tile from "./attention_tile.wgsl" with { type: "text" };
 import fragment from "./matrix_fragment.wgsl" with { type: "text" };
 
 /** How the kernels are laid out on the machine; `auto` takes the one made for the adapter. */
-export type AttentionVariant = "auto" | "subgroup" | "matrix" | "split" | "tile";
+export type AttentionVariant = "auto" | "subgroup" | "matrix" | "split" | "thin" | "tile";
 
 /** Tensors of {@linkcode attention}. */
 export interface AttentionInput {
@@ -49,7 +49,7 @@ export interface AttentionBackwardInput extends AttentionInput {
 }
 
 /** Which kernel: a key of what depends on it. */
-type KernelName = keyof typeof SPLITS;
+type KernelName = keyof typeof SPLITS.split;
 
 /** How a variant lays a kernel out. */
 interface Layout {
@@ -86,7 +86,8 @@ const DIM = 64; // of a head; the kernels are written for it
 export function attentionVariant(gpu: Gpu, dtype: DType): Exclude<AttentionVariant, "auto"> {
   if (gpu.hasMatrix && dtype === "f16") return "matrix";
   if (hasEightLanes(gpu)) return "subgroup";
-  return gpu.subgroupMinSize >= 8 ? "split" : "tile";
+  if (gpu.subgroupMinSize < 8) return "tile";
+  return gpu.hasManyRegisters ? "split" : "thin";
 }
 
 /**
@@ -153,7 +154,8 @@ function variantOf(plan: Plan, { variant = "auto", qkv }: AttentionInput) {
 }
 
 function layoutOf(plan: Plan, input: AttentionInput, name: KernelName): Layout {
-  switch (variantOf(plan, input)) {
+  const variant = variantOf(plan, input);
+  switch (variant) {
     case "subgroup": {
       const meeting = MEETINGS[name];
       return {
@@ -172,8 +174,9 @@ function layoutOf(plan: Plan, input: AttentionInput, name: KernelName): Layout {
       };
     case "tile":
       return { shared: [owned, fours, tile], span: name === "backwardKv" ? 32 : 64 };
-    case "split": {
-      const split = SPLITS[name];
+    case "split":
+    case "thin": {
+      const split = SPLITS[variant][name];
       const lanes = splitLanes(split, input.qkv.shape[1]!);
       return {
         shared: [splitRows(split, lanes)],

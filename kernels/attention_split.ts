@@ -17,12 +17,19 @@ export interface Split {
   rescales: boolean;
 }
 
-/** Splits by kernel: as many rows as 255 registers hold. */
+/** Splits by kernel: as many rows as 255 registers hold, and for thin lanes 128. */
 export const SPLITS = {
-  forward: { team: 4, rows: 4, pass: 4, rescales: true },
-  backwardQ: { team: 8, rows: 4, pass: 4, rescales: false },
-  backwardKv: { team: 8, rows: 4, pass: 2, rescales: false },
-} satisfies Record<string, Split>;
+  split: {
+    forward: { team: 4, rows: 4, pass: 4, rescales: true },
+    backwardQ: { team: 8, rows: 4, pass: 4, rescales: false },
+    backwardKv: { team: 8, rows: 4, pass: 2, rescales: false },
+  },
+  thin: {
+    forward: { team: 8, rows: 4, pass: 4, rescales: true },
+    backwardQ: { team: 8, rows: 2, pass: 4, rescales: false },
+    backwardKv: { team: 8, rows: 2, pass: 2, rescales: false },
+  },
+} satisfies Record<string, Record<string, Split>>;
 
 /** Lanes of a workgroup: as many subgroups of NVIDIA's as waste the least time past the end. */
 export function splitLanes(split: Split, tokens: number): number {

@@ -7,13 +7,14 @@ import fragment from "./matrix_fragment.wgsl" with { type: "text" };
 
 /**
  * How a GEMM is laid out on the machine: what part of the result a workgroup computes, and how.
- * `subgroup` is for adapters of 8 SIMD lanes, `tile` for those with workgroup memory, `matrix` for
- * those with matrix units ({@linkcode Gpu.hasMatrix}).
+ * `subgroup` is for adapters of 8 SIMD lanes, `tile` for those with workgroup memory, with half as
+ * many sums a lane where it is `thin`, `matrix` for those with matrix units ({@linkcode Gpu.hasMatrix}).
  */
 export type GemmLayout =
   | "subgroup 32x32"
   | "subgroup 32x64"
   | "tile 64x64"
+  | "tile 64x64 thin"
   | "tile 128x128"
   | "matrix 64x64";
 
@@ -39,8 +40,8 @@ function subgroup(blocks: 1 | 2): GemmCode {
 /** Of K: more would leave each too little to multiply. */
 const MOST_PARTS = 64;
 
-function tile(side: 64 | 128): GemmCode {
-  const code = `${blocks}\n${tileGemm(side)}`;
+function tile(side: 64 | 128, columns: 4 | 8): GemmCode {
+  const code = `${blocks}\n${tileGemm({ side, columns })}`;
   return { code, rows: side, columns: side, parts: MOST_PARTS };
 }
 
@@ -48,8 +49,9 @@ function tile(side: 64 | 128): GemmCode {
 export const GEMM_LAYOUTS: Readonly<Record<GemmLayout, GemmCode>> = {
   "subgroup 32x32": subgroup(1),
   "subgroup 32x64": subgroup(2),
-  "tile 64x64": tile(64),
-  "tile 128x128": tile(128),
+  "tile 64x64": tile(64, 8),
+  "tile 64x64 thin": tile(64, 4),
+  "tile 128x128": tile(128, 8),
   "matrix 64x64": {
     code: `${blocks}\n${fragment}\n${matrix}`,
     ...{ rows: 64, columns: 64, parts: MOST_PARTS },
@@ -61,7 +63,7 @@ export const GEMM_LAYOUTS: Readonly<Record<GemmLayout, GemmCode>> = {
 export function layoutsFor(gpu: Gpu): GemmLayout[] {
   if (hasEightLanes(gpu)) return ["subgroup 32x32", "subgroup 32x64"];
   // With 128 x 128 a workgroup has 256 invocations and 16 KiB: every WebGPU adapter grants that.
-  return ["tile 64x64", "tile 128x128"];
+  return gpu.hasManyRegisters ? ["tile 64x64", "tile 128x128"] : ["tile 64x64 thin", "tile 64x64"];
 }
 
 /**
@@ -76,7 +78,7 @@ export function defaultLayout(
   { m, n, k, isHalf }: { m: number; n: number; k: number; isHalf: boolean },
 ): GemmLayout {
   if (gpu.hasMatrix && isHalf) return "matrix 64x64";
-  if (!hasEightLanes(gpu)) return "tile 64x64";
+  if (!hasEightLanes(gpu)) return gpu.hasManyRegisters ? "tile 64x64" : "tile 64x64 thin";
   // The wide one takes 0.85 times as long for each column, those past the edge included; but half
   // a second more to compile, which small products do not pay back in a thousand calls.
   const cost = 0.85 * 64 * Math.ceil(n / 64);

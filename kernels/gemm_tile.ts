@@ -3,44 +3,74 @@
  *
  * @module
  */
-import { list } from "./written.ts";
+import { count, list } from "./written.ts";
+
+/** What an invocation and a workgroup compute. */
+export interface Tile {
+  /** Rows and columns of a workgroup. */
+  side: 64 | 128;
+  /** Columns of an invocation, which has 8 rows. */
+  columns: 4 | 8;
+}
 
 /**
- * Writes the kernel: side × side outputs a workgroup, 8 × 8 of them an invocation.
+ * Writes the kernel.
  *
- * Slices of 16 k pass through workgroup memory, loaded as 4 × 4 blocks. The next slice is on its way
- * from memory, in registers, while this one is multiplied.
+ * Slices of 16 k pass through workgroup memory, loaded as 4 × 4 blocks. With 8 columns the next slice
+ * is on its way from memory, in registers, while this one is multiplied. With 4 it is not: there
+ * other workgroups have to have something to do meanwhile, and more of them run with fewer registers.
  *
  * Sums are named vec4s and the steps of a slice are written out, which is why a program writes this
  * source: naga clamps every index that is not a constant, and counts the turns of every loop.
  */
-export function tileGemm(side: 64 | 128): string {
+export function tileGemm({ side, columns }: Tile): string {
+  const lanes = side * side / (8 * columns);
+  const isAhead = columns === 8;
+  const vectors = count(columns / 4);
   const sums = [0, 1].flatMap((half) =>
-    [..."xyzw"].map((part, row) => ({
-      ...{ left: `l${half}_${row}`, right: `r${half}_${row}`, a: `a${half}.${part}` },
-      row: `row + ${half * side / 2 + row}`,
-    }))
+    [..."xyzw"].flatMap((part, row) =>
+      vectors.map((j) => ({
+        ...{ sum: `s${half}${row}${j}`, a: `a${half}.${part}`, b: `b${j}` },
+        at: `row + ${half * side / 2 + row}, column + ${j * side / 2}`,
+      }))
+    )
   );
   const each = (line: (sum: typeof sums[number]) => string) => sums.map(line).join("\n");
   // Groups of four steps have their columns in an order of their own, see `place` below.
   const step = (k: number) =>
     `let a0 = rows_tile[${k}][row${k >> 2}];
 let a1 = rows_tile[${k}][row${k >> 2} + ${side / 8}];
-let b0 = columns_tile[${k}][column${k >> 2}];
-let b1 = columns_tile[${k}][column${k >> 2} + ${side / 8}];
 ${
-      each(({ left, right, a }) =>
-        `${left} = fma(vec4f(${a}), b0, ${left}); ${right} = fma(vec4f(${a}), b1, ${right});`
-      )
-    }`;
+      vectors.map((j) => `let b${j} = columns_tile[${k}][column${k >> 2} + ${j * side / 8}];`)
+        .join("\n")
+    }
+${each(({ sum, a, b }) => `${sum} = fma(vec4f(${a}), ${b}, ${sum});`)}`;
   const steps = list(16, (k) => `{ ${step(k)} }`, "\n");
-  const store = (tile: string, at: string, block: string) =>
+  const stored = (tile: string, at: string, block: string) =>
     list(4, (i) => `${tile}[4 * ${at}.y + ${i}][${at}.x ^ (2 * ${at}.y)] = ${block}[${i}];`, "\n");
+  // An invocation has a block of either operand, or one of both where they are too few.
+  const [declare, load, store] = lanes < 2 * side
+    ? [
+      "var rows: Block; var columns: Block;",
+      (slice: string) =>
+        `rows = block_of_a(at_a, ${slice}, place_a.y);
+columns = block_of_b(at_b, ${slice}, place_b.y);`,
+      `${stored("rows_tile", "place_a", "rows")}
+${stored("columns_tile", "place_b", "columns")}`,
+    ]
+    : [
+      "var block: Block;",
+      (slice: string) =>
+        `if (lane < SIDE) { block = block_of_a(at_a, ${slice}, place_a.y); }
+else { block = block_of_b(at_b, ${slice}, place_b.y); }`,
+      `if (lane < SIDE) { ${stored("rows_tile", "place_a", "block")} }
+else { ${stored("columns_tile", "place_b", "block")} }`,
+    ];
 
   return /* wgsl */ `
 const SIDE = ${side}u;
 const SIDE4 = SIDE / 4; // vec4s a row of a slice, blocks along a side
-const LANES = SIDE * SIDE / 64;
+const LANES = ${lanes}u;
 const ROWS = SIDE / 8; // invocations above each other
 
 // rows_tile[k][r]: rows 4r .. 4r + 3 of the tile at step k; columns_tile alike. But r is xored with
@@ -62,9 +92,6 @@ fn main(
 ) {
   let tile_row = group.y * SIDE;
   let tile_column = group.x * SIDE;
-  // Who loads a block of a, who one of b: with 64 × 64 all load both.
-  let loads_a = lane < SIDE;
-  let loads_b = lane >= LANES - SIDE;
   let place_a = place(lane, A_KM);
   let place_b = place(lane, !B_NK);
   // Rows and columns are in vec4s that lie apart, so that neighbours read neighbours.
@@ -74,7 +101,7 @@ fn main(
   let column1 = column0 ^ 2; let column2 = column0 ^ 4; let column3 = column0 ^ 6;
   let row = tile_row + row0 * 4;
   let column = tile_column + column0 * 4;
-  ${each(({ left, right }) => `var ${left} = vec4f(); var ${right} = vec4f();`)}
+  ${each(({ sum }) => `var ${sum} = vec4f();`)}
 
   part = group.z;
   let slices = slices_of(group.z);
@@ -82,34 +109,20 @@ fn main(
   let j = tile_column + place_b.x * 4;
   let at_a = Walks(walk(i, M, K, A_KM), walk(i, M, K2, false));
   let at_b = Walks(walk(j, N, K, !B_NK), walk(j, N, K2, !B_NK));
-  var rows = Block();
-  var columns = Block();
-  if (loads_a) { rows = block_of_a(at_a, slices.x, place_a.y); }
-  if (loads_b) { columns = block_of_b(at_b, slices.x, place_b.y); }
+  ${declare}
+  ${isAhead ? load("slices.x") : ""}
   for (var slice = slices.x; slice < slices.y; slice++) {
+    ${isAhead ? "" : load("slice")}
     workgroupBarrier(); // the last slice has been read
-    if (loads_a) { ${store("rows_tile", "place_a", "rows")} }
-    if (loads_b) { ${store("columns_tile", "place_b", "columns")} }
+    ${store}
     workgroupBarrier();
-    if (slice + 1 < slices.y) {
-      if (loads_a) { rows = block_of_a(at_a, slice + 1, place_a.y); }
-      if (loads_b) { columns = block_of_b(at_b, slice + 1, place_b.y); }
-    }
+    ${isAhead ? `if (slice + 1 < slices.y) { ${load("slice + 1")} }` : ""}
     ${steps}
     if (slice + 1 == SLICES2) {
-      ${
-    each(({ left, right, row }) =>
-      `${left} = between(${left}, ${row}, column); ` +
-      `${right} = between(${right}, ${row}, column + ${side / 2});`
-    )
-  }
+      ${each(({ sum, at }) => `${sum} = between(${sum}, ${at});`)}
     }
   }
-  ${
-    each(({ left, right, row }) =>
-      `finish(${left}, ${row}, column); finish(${right}, ${row}, column + ${side / 2});`
-    )
-  }
+  ${each(({ sum, at }) => `finish(${sum}, ${at});`)}
 }
 `;
 }

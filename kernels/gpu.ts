@@ -39,6 +39,11 @@ export interface Gpu {
    */
   readonly subgroupMinSize: number;
   /**
+   * A lane has 255 registers of 32 bits, as on NVIDIA's and AMD's GPUs. Intel's and Apple's have 128,
+   * and any other is taken to have no more: what does not fit is kept in memory.
+   */
+  readonly hasManyRegisters: boolean;
+  /**
    * Subgroups of 32 lanes can multiply 16 × 16 matrices of f16 into sums in f32, and a workgroup has
    * the 32 KiB that the kernels pass them through. Only Dawn knows how to ask for it.
    */
@@ -152,6 +157,7 @@ export async function openGpu(
     hasF16: device.features.has("shader-f16"),
     hasTimestamps: device.features.has("timestamp-query"),
     subgroupMinSize,
+    hasManyRegisters: isOfManyRegisters(info),
     hasMatrix: subgroupMinSize === 32 && canMultiply(device, info),
     pipelines: new Map(),
     textures: new Map(),
@@ -180,6 +186,13 @@ function subgroupMinSizeOf({ subgroupMinSize }: GPUAdapterInfo): number {
   return Deno.build.os === "darwin" && subgroupMinSize > 0
     ? Math.max(8, subgroupMinSize)
     : subgroupMinSize;
+}
+
+/** PCI numbers of the makers, which Deno gives; on Metal it gives the name only, as Dawn everywhere. */
+function isOfManyRegisters({ vendor, description }: GPUAdapterInfo): boolean {
+  const [nvidia, amd] = [0x10de, 0x1002];
+  return [nvidia, amd].includes(Number(vendor)) ||
+    /nvidia|\bamd\b/i.test(`${vendor} ${description}`);
 }
 
 /** Whether the device multiplies 16 × 16 matrices of f16 into f32, with the memory that it takes. */

@@ -178,8 +178,8 @@ async function checkCase(gpu: Gpu, input: Case): Promise<{ lse: Float64Array }> 
  * emulation would take more than the 32 KiB of a workgroup.
  */
 function variantsOf(gpu: Gpu): Case["variant"][] {
-  const all: Case["variant"][] = ["subgroup", "split", "tile"]; // each asks more than the next
-  const plain = all.slice(all.indexOf(attentionVariant(gpu, "f32")));
+  const all: Case["variant"][] = ["subgroup", "split", "thin", "tile"]; // each asks no less than the next
+  const plain = all.slice(all.indexOf(attentionVariant({ ...gpu, hasManyRegisters: true }, "f32")));
   return gpu.hasF16 ? [...plain, "matrix"] : plain;
 }
 
@@ -309,12 +309,16 @@ gpuTest("attention() and attentionBackward() write nothing past the end", async 
   }
 });
 
-Deno.test("attentionVariant() takes matrix units for rows in f16", () => {
-  const variant = (hasMatrix: boolean, dtype: DType) =>
-    attentionVariant({ hasMatrix, isCpu: false, subgroupMinSize: 32 } as Gpu, dtype);
-  assert.equal(variant(true, "f16"), "matrix");
-  assert.equal(variant(true, "f32"), "split");
-  assert.equal(variant(false, "f16"), "split");
+Deno.test("attentionVariant() takes what the adapter is made for", () => {
+  const nvidia = { isCpu: false, subgroupMinSize: 32, hasManyRegisters: true, hasMatrix: true };
+  const variant = (changed: Partial<Gpu>, dtype: DType) =>
+    attentionVariant({ ...nvidia, ...changed } as Gpu, dtype);
+  assert.equal(variant({}, "f16"), "matrix");
+  assert.equal(variant({}, "f32"), "split"); // matrix units would round its rows
+  assert.equal(variant({ hasMatrix: false }, "f16"), "split");
+  assert.equal(variant({ subgroupMinSize: 8, hasManyRegisters: false }, "f32"), "thin");
+  assert.equal(variant({ subgroupMinSize: 4 }, "f32"), "tile");
+  assert.equal(variant({ subgroupMinSize: 8, isCpu: true }, "f32"), "subgroup");
 });
 
 Deno.test({

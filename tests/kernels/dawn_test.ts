@@ -77,13 +77,16 @@ for (const step of STEPS) {
     },
   );
 }
-for (const step of STEPS.filter(({ dropout }) => dropout === 0)) {
-  const { model, precision } = step;
-  tintTest(`Tint compiles a step of ${model} in ${precision} with subgroups of 32`, (gpu) => {
-    const many = { ...gpu, subgroupMinSize: 32 };
-    assert.equal(attentionVariant(many, "f16"), "split");
-    return compileStep(many, step);
-  });
+for (const hasManyRegisters of [true, false]) {
+  const variant = hasManyRegisters ? "split" : "thin";
+  for (const step of STEPS.filter(({ dropout }) => dropout === 0)) {
+    const { model, precision } = step;
+    tintTest(`Tint compiles a step of ${model} in ${precision} with ${variant} rows`, (gpu) => {
+      const many = { ...gpu, subgroupMinSize: 32, hasManyRegisters };
+      assert.equal(attentionVariant(many, "f16"), variant);
+      return compileStep(many, step);
+    });
+  }
 }
 for (const step of STEPS.filter(({ precision }) => precision === "f16")) {
   const { model, dropout } = step;

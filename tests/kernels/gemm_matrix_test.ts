@@ -14,7 +14,12 @@ gpuTest(`gemm() matches the oracle on ${CASES} cases, matrix units emulated`, as
 
 Deno.test("defaultLayout() takes matrix units where operands are stored as f16", () => {
   const layout = (hasMatrix: boolean, isHalf: boolean) =>
-    defaultLayout({ hasMatrix, isCpu: false } as Gpu, { m: 64, n: 64, k: 64, isHalf });
+    defaultLayout({ hasMatrix, hasManyRegisters: true, isCpu: false } as Gpu, {
+      m: 64,
+      n: 64,
+      k: 64,
+      isHalf,
+    });
   assert.equal(layout(true, true), "matrix 64x64");
   assert.equal(layout(true, false), "tile 64x64");
   assert.equal(layout(false, true), "tile 64x64");

@@ -1,7 +1,12 @@
 import assert from "node:assert/strict";
 import { gemm } from "../../kernels/gemm.ts";
 import { gemmCpu } from "../../kernels/gemm_cpu.ts";
-import { defaultLayout, GEMM_LAYOUTS, type GemmLayout } from "../../kernels/gemm_layout.ts";
+import {
+  defaultLayout,
+  GEMM_LAYOUTS,
+  type GemmLayout,
+  layoutsFor,
+} from "../../kernels/gemm_layout.ts";
 import {
   createTensor,
   type Gpu,
@@ -98,8 +103,15 @@ Deno.test("defaultLayout() widens the workgroup where that pays", () => {
     ...[[96, narrow], [100, wide], [384, wide], [416, wide]],
   ]);
   assert.deepEqual([layout(500, 100, 999), layout(500, 100, 1000)], [narrow, wide]);
-  const gpu = { isCpu: false, subgroupMinSize: 32, hasMatrix: false } as Gpu;
-  assert.equal(defaultLayout(gpu, { m: 1e4, n: 384, k: 1e4, isHalf: true }), "tile 64x64");
+});
+
+Deno.test("a GPU takes layouts that its registers hold", () => {
+  for (const hasManyRegisters of [true, false]) {
+    const gpu = { isCpu: false, subgroupMinSize: 32, hasManyRegisters, hasMatrix: false } as Gpu;
+    const layout = hasManyRegisters ? "tile 64x64" : "tile 64x64 thin";
+    assert.equal(defaultLayout(gpu, { m: 1e4, n: 384, k: 1e4, isHalf: true }), layout);
+    assert.equal(layoutsFor(gpu)[0], layout);
+  }
 });
 
 gpuTest("gemm() refuses shapes that do not fit", async (gpu) => {

@@ -7,6 +7,7 @@ import {
   createTensor,
   destroyTensor,
   type DType,
+  type Gpu,
   type HostArray,
   openGpu,
   readTensor,
@@ -244,27 +245,57 @@ Deno.test({
   },
 });
 
+/** Opens the adapter as if it described itself so. */
+async function openAs(said: Partial<GPUAdapterInfo>): Promise<Gpu> {
+  const { requestAdapter } = navigator.gpu;
+  const real = await requestAdapter.call(navigator.gpu);
+  const { description, device, vendor, isFallbackAdapter } = real!.info;
+  const { features, limits } = real!;
+  const adapter = {
+    ...{ features, limits, info: { description, device, vendor, isFallbackAdapter, ...said } },
+    requestDevice: (descriptor: GPUDeviceDescriptor) => real!.requestDevice(descriptor),
+  };
+  navigator.gpu.requestAdapter = () => Promise.resolve(adapter as unknown as GPUAdapter);
+  try {
+    return await openGpu({ host: "deno" });
+  } finally {
+    navigator.gpu.requestAdapter = requestAdapter;
+  }
+}
+
 Deno.test({
   name: "openGpu() takes subgroups of any size, and knows the fewest lanes",
   ignore: GPU_OFF,
   fn: async () => {
-    const { requestAdapter } = navigator.gpu;
-    const real = await requestAdapter.call(navigator.gpu);
-    for (const [subgroupMinSize, subgroupMaxSize] of [[0, 0], [32, 64], [8, 32]]) {
-      const { description, device, isFallbackAdapter } = real!.info;
-      const info = { description, device, isFallbackAdapter, subgroupMinSize, subgroupMaxSize };
-      const { features, limits } = real!;
-      const requestDevice = async (descriptor: GPUDeviceDescriptor) =>
-        await (await requestAdapter.call(navigator.gpu))!.requestDevice(descriptor);
-      const adapter = { info, features, limits, requestDevice } as unknown as GPUAdapter;
-      navigator.gpu.requestAdapter = () => Promise.resolve(adapter);
-      try {
-        const gpu = await openGpu({ host: "deno" });
-        assert.equal(gpu.subgroupMinSize, subgroupMinSize);
-        assert.equal(gpu.hasMatrix, false);
+    for (const [subgroupMinSize, subgroupMaxSize] of [[0, 0], [32, 64], [8, 32]] as const) {
+      const gpu = await openAs({ subgroupMinSize, subgroupMaxSize });
+      assert.equal(gpu.subgroupMinSize, subgroupMinSize);
+      assert.equal(gpu.hasMatrix, false);
+      closeGpu(gpu);
+    }
+  },
+});
+
+Deno.test({
+  name: "openGpu() knows whose GPUs have many registers",
+  ignore: GPU_OFF,
+  fn: async () => {
+    const many = [
+      { vendor: "4318", description: "NVIDIA H200" },
+      { vendor: "4098", description: "Radeon RX 7900 XT (RADV NAVI31)" },
+      { vendor: "nvidia", description: "" }, // Dawn
+      { vendor: "0", description: "AMD Radeon Pro 5500M" }, // Metal
+    ];
+    const few = [
+      { vendor: "32902", description: "Intel(R) Arc(tm) A770M Graphics (DG2)" },
+      { vendor: "0", description: "Apple M1" },
+      { vendor: "", description: "Lamda" },
+    ];
+    for (const [infos, wanted] of [[many, true], [few, false]] as const) {
+      for (const info of infos) {
+        const gpu = await openAs(info);
+        assert.equal(gpu.hasManyRegisters, wanted, info.description);
         closeGpu(gpu);
-      } finally {
-        navigator.gpu.requestAdapter = requestAdapter;
       }
     }
   },

@@ -57,8 +57,9 @@ Deno.test("types that a module makes by two names are found", () => {
 
 const ADAPTERS: [name: string, gpu: Partial<Gpu>][] = [
   ["the software adapter", {}],
-  ["a GPU", { isCpu: false, subgroupMinSize: 0 }],
-  ["a GPU with subgroups of 32", { isCpu: false, subgroupMinSize: 32 }],
+  ["a GPU without subgroups", { isCpu: false, subgroupMinSize: 0 }],
+  ["NVIDIA's GPUs", { isCpu: false, subgroupMinSize: 32, hasManyRegisters: true }],
+  ["Apple's GPUs", { isCpu: false, subgroupMinSize: 32, hasManyRegisters: false }],
 ];
 for (const [name, changed] of ADAPTERS) {
   gpuTest(`a module makes each type by one name: every kernel for ${name}`, async (gpu) => {
