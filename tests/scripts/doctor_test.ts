@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { GPU_OFF } from "../testing.ts";
+import { trainingSteps } from "../../scripts/doctor_gpu.ts";
+import { GPU_OFF, gpuTest } from "../testing.ts";
 import { runCommand } from "./command.ts";
 
 /** State and rest of each line by name. */
@@ -25,14 +26,46 @@ Deno.test({
       ["adapter", "driver", "features", "limits", "speed", "training", ...AFTER_GPU],
     );
     assert.match(found.get("speed")!.text, /^[\d.e+]+ GFLOP\/s in f(16|32), [\d.e+]+ GB\/s$/);
-    const [, loss] = /^a step in f(?:16|32) runs, loss ([\d.]+)$/.exec(
-      found.get("training")!.text,
-    )!;
-    assert(Number(loss) > 0);
+    assert.match(found.get("training")!.text, /^two steps in f(16|32) compute right$/);
     for (const name of ["speed", "training"]) assert.equal(found.get(name)!.state, "OK");
     assert.match(stdout, /\nTraining works on this machine\n$/);
   },
 });
+
+/** Mistakes of a kernel, or of the driver that compiles it. */
+const MISTAKES: [where: string, right: string, wrong: string][] = [
+  ["the forward", "+ bias[i - start]", "+ 0.9 * bias[i - start]"], // layer norm
+  [
+    "the backward",
+    "store_rows(KEY, &dk, Value(SCALE))",
+    "store_rows(KEY, &dk, Value(0.9 * SCALE))",
+  ],
+  ["the update", "+ ONE_MINUS_BETA1 * (g", "+ 1.1 * ONE_MINUS_BETA1 * (g"],
+];
+for (const [where, right, wrong] of MISTAKES) {
+  gpuTest(`doctor sees that ${where} computes wrong`, async (gpu) => {
+    let made = 0;
+    const device = new Proxy(gpu.device, {
+      get(target, key) {
+        const value = Reflect.get(target, key);
+        if (key === "createShaderModule") {
+          return (descriptor: GPUShaderModuleDescriptor) => {
+            made += Number(descriptor.code.includes(right));
+            return target.createShaderModule({
+              ...descriptor,
+              code: descriptor.code.replaceAll(right, wrong),
+            });
+          };
+        }
+        return typeof value === "function" ? value.bind(target) : value;
+      },
+    });
+    await assert.rejects(trainingSteps({ ...gpu, device, pipelines: new Map() }), {
+      message: /^step [12] computes wrong in f32: (loss|gradNorm) is [\d.]+, it must be [\d.]+$/,
+    });
+    assert(made > 0);
+  });
+}
 
 Deno.test("doctor says what to install where there is no adapter, and exits with 1", async () => {
   const { code, stdout, stderr } = await runCommand("doctor", [], { DENO_WEBGPU_BACKEND: "none" });
