@@ -48,24 +48,21 @@ ${each(({ sum, a, b }) => `${sum} = fma(vec4f(${a}), ${b}, ${sum});`)}`;
   const steps = list(16, (k) => `{ ${step(k)} }`, "\n");
   const stored = (tile: string, at: string, block: string) =>
     list(4, (i) => `${tile}[4 * ${at}.y + ${i}][${at}.x ^ (2 * ${at}.y)] = ${block}[${i}];`, "\n");
-  // An invocation has a block of either operand, or one of both where they are too few.
-  const [declare, load, store] = lanes < 2 * side
-    ? [
-      "var rows: Block; var columns: Block;",
-      (slice: string) =>
-        `rows = block_of_a(at_a, ${slice}, place_a.y);
-columns = block_of_b(at_b, ${slice}, place_b.y);`,
-      `${stored("rows_tile", "place_a", "rows")}
-${stored("columns_tile", "place_b", "columns")}`,
-    ]
-    : [
-      "var block: Block;",
-      (slice: string) =>
-        `if (lane < SIDE) { block = block_of_a(at_a, ${slice}, place_a.y); }
-else { block = block_of_b(at_b, ${slice}, place_b.y); }`,
-      `if (lane < SIDE) { ${stored("rows_tile", "place_a", "block")} }
-else { ${stored("columns_tile", "place_b", "block")} }`,
-    ];
+  // Where there are enough invocations, each has a block of one operand.
+  const hasOne = lanes >= 2 * side;
+  const [blockA, blockB] = hasOne ? ["block", "block"] : ["rows", "columns"];
+  const both = (a: string, b: string) =>
+    hasOne ? `if (lane < SIDE) { ${a} } else { ${b} }` : `${a}\n${b}`;
+  const declare = [...new Set([blockA, blockB])].map((block) => `var ${block}: Block;`).join(" ");
+  const load = (slice: string) =>
+    both(
+      `${blockA} = block_of_a(at_a, ${slice}, place_a.y);`,
+      `${blockB} = block_of_b(at_b, ${slice}, place_b.y);`,
+    );
+  const store = both(
+    stored("rows_tile", "place_a", blockA),
+    stored("columns_tile", "place_b", blockB),
+  );
 
   return /* wgsl */ `
 const SIDE = ${side}u;

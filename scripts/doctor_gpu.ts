@@ -197,7 +197,7 @@ export async function trainingSteps(gpu: Gpu): Promise<Finding> {
   const pixels = Uint8Array.from({ length: 2 * pairs * side * side * 3 }, (_, i) => i * i % 251);
   trainer.write(pixels, new Float32Array(pairs));
   for (const _ of KNOWN) trainer.takeStep(3e-4);
-  const results = await trainer.results();
+  const results = await trainer.results().finally(() => trainer.destroy());
   for (const [i, known] of KNOWN.entries()) {
     for (const name of ["loss", "gradNorm"] as const) {
       const [found, wanted] = [results[i]![name], known[name]];

@@ -248,14 +248,15 @@ Deno.test({
 /** Opens the adapter as if it described itself so. */
 async function openAs(said: Partial<GPUAdapterInfo>): Promise<Gpu> {
   const { requestAdapter } = navigator.gpu;
-  const real = await requestAdapter.call(navigator.gpu);
-  const { description, device, vendor, isFallbackAdapter } = real!.info;
-  const { features, limits } = real!;
-  const adapter = {
-    ...{ features, limits, info: { description, device, vendor, isFallbackAdapter, ...said } },
-    requestDevice: (descriptor: GPUDeviceDescriptor) => real!.requestDevice(descriptor),
+  navigator.gpu.requestAdapter = async (options) => {
+    const real = await requestAdapter.call(navigator.gpu, options);
+    const { features, limits } = real!;
+    const { description, device, vendor, isFallbackAdapter } = real!.info;
+    return {
+      ...{ features, limits, info: { description, device, vendor, isFallbackAdapter, ...said } },
+      requestDevice: (descriptor: GPUDeviceDescriptor) => real!.requestDevice(descriptor),
+    } as unknown as GPUAdapter;
   };
-  navigator.gpu.requestAdapter = () => Promise.resolve(adapter as unknown as GPUAdapter);
   try {
     return await openGpu({ host: "deno" });
   } finally {

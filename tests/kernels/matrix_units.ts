@@ -10,6 +10,7 @@
  */
 import assert from "node:assert/strict";
 import { type Gpu, MATRIX_UNITS } from "../../kernels/gpu.ts";
+import { withMethods } from "./replaced.ts";
 
 /** The part of a kernel's source that is replaced. */
 export const FRAGMENT: string = await Deno.readTextFile(
@@ -183,12 +184,6 @@ export function withMatrices(gpu: Gpu): Gpu {
     }
     return gpu.device.createShaderModule({ code });
   };
-  const device = new Proxy(gpu.device, {
-    get(target, key) {
-      if (key === "createShaderModule") return createShaderModule;
-      const value = Reflect.get(target, key);
-      return typeof value === "function" ? value.bind(target) : value;
-    },
-  });
+  const device = withMethods(gpu.device, { createShaderModule });
   return { ...gpu, device, hasMatrix: true, pipelines: new Map() };
 }

@@ -9,6 +9,7 @@ import { randomBackbone } from "../../model/hash_rule.ts";
 import { initialAdapter, LORA_TARGETS } from "../../model/init.ts";
 import { createTrainer } from "../../model/trainer.ts";
 import { backboneOfTensors } from "../../model/weights.ts";
+import { withMethods } from "./replaced.ts";
 
 /** A plain or gated block, precision, dropout. */
 export interface Step {
@@ -26,19 +27,13 @@ export const STEPS: readonly Step[] = ["vits16", "vits16plus"].flatMap((model) =
 
 /** A device that makes modules of WGSL, whose code it notes, and no pipelines of them. */
 export function modulesOnly(device: GPUDevice, note: (code: string) => void = () => {}): GPUDevice {
-  const replaced: Record<PropertyKey, unknown> = {
+  return withMethods(device, {
     createShaderModule(descriptor: GPUShaderModuleDescriptor) {
       note(descriptor.code);
       return device.createShaderModule(descriptor);
     },
     createComputePipeline: () => ({ getBindGroupLayout: () => null }),
     createBindGroup: () => null,
-  };
-  return new Proxy(device, {
-    get(target, key) {
-      const value = replaced[key] ?? Reflect.get(target, key);
-      return typeof value === "function" ? value.bind(target) : value;
-    },
   });
 }
 
