@@ -60,15 +60,18 @@ async function look(gpu: Gpu): Promise<Look> {
     size: 16,
     usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
   });
-  const encoder = device.createCommandEncoder();
-  const timestampWrites = { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 };
-  encoder.beginComputePass({ timestampWrites }).end();
-  encoder.resolveQuerySet(querySet, 0, 2, resolved, 0);
-  encoder.copyBufferToBuffer(resolved, 0, staging, 0, 16);
-  const before = performance.now();
-  device.queue.submit([encoder.finish()]);
-  const [stamp] = new BigUint64Array(await readStaging(gpu, staging));
-  const after = performance.now();
-  for (const resource of [querySet, resolved, staging]) resource.destroy();
-  return { stamp: Number(stamp!), before, after };
+  try {
+    const encoder = device.createCommandEncoder();
+    const timestampWrites = { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 };
+    encoder.beginComputePass({ timestampWrites }).end();
+    encoder.resolveQuerySet(querySet, 0, 2, resolved, 0);
+    encoder.copyBufferToBuffer(resolved, 0, staging, 0, 16);
+    const before = performance.now();
+    device.queue.submit([encoder.finish()]);
+    const [stamp] = new BigUint64Array(await readStaging(gpu, staging));
+    const after = performance.now();
+    return { stamp: Number(stamp!), before, after };
+  } finally {
+    for (const resource of [querySet, resolved, staging]) resource.destroy();
+  }
 }
