@@ -132,7 +132,7 @@ async function prepareCase(gpu: Gpu, test: KernelCase): Promise<() => Promise<Ke
   const planOf = async (calls: number) => {
     const plan = new Plan(gpu);
     for (let call = 0; call < calls; call++) test.record(plan);
-    await tune(gpu);
+    await tune(gpu, [plan]);
     await plan.ready();
     return plan;
   };

@@ -2,7 +2,7 @@ import { sizeOf, type Tensor } from "./gpu.ts";
 import { grid1d } from "./grid.ts";
 import type { Plan } from "./plan.ts";
 import type { Dropout } from "./sites.ts";
-import { matrixOf, requireTensors } from "./shape.ts";
+import { matrixOf, requireDropout, requireTensors } from "./shape.ts";
 import code from "./activate.wgsl" with { type: "text" };
 import gelu from "./gelu.wgsl" with { type: "text" };
 import random from "./random.wgsl" with { type: "text" };
@@ -38,19 +38,13 @@ export function activate(
   const label = "activate";
   const shape = matrixOf(label, "x", x);
   requireTensors(label, [["y", y, shape, x.dtype]]);
-  if (dropout) requireTensors(label, [["dropout.site", dropout.site, [4], "u32"]]);
-  const rate = dropout?.rate ?? 0;
-  if (!(rate >= 0 && rate < 1)) {
-    throw new RangeError(
-      `Cannot run ${label} as rate must be in [0, 1): current value is ${rate}`,
-    );
-  }
+  requireDropout(label, dropout);
   const count = sizeOf(shape) / 4;
   plan.add({
     label,
     code,
     include: [gelu, relu, random],
-    constants: { COUNT: count, ACT: ACTS[activation], RATE: rate },
+    constants: { COUNT: count, ACT: ACTS[activation], RATE: dropout?.rate ?? 0 },
     types: { Activation: x.dtype },
     tensors: [x, dropout?.site ?? plan.gpu.none, y],
     groups: grid1d(count, 64),

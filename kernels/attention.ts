@@ -92,7 +92,8 @@ export function attentionVariant(gpu: Gpu, dtype: DType): Exclude<AttentionVaria
 
 /**
  * Records multi-head attention with rotary embedding of queries and keys, in one kernel: the
- * scores are never in memory. Heads have 64 dimensions; all arithmetic is in f32.
+ * scores are never in memory. Heads have 64 dimensions; all arithmetic is in f32, but for rows and
+ * weights that are rounded to f16 for matrix units.
  *
  * @throws {RangeError} If shapes do not fit.
  * @throws {TypeError} If element types do not fit.

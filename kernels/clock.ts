@@ -1,5 +1,5 @@
 /**
- * How long a tick of a GPU's timestamps is.
+ * A GPU's timestamps, and how long a tick of them is.
  *
  * @module
  */
@@ -44,33 +44,50 @@ async function measure(gpu: Gpu): Promise<number> {
 /** A nanosecond if that can be, as both stamps lie between two times; else what is most likely. */
 export function tickOf(first: Look, last: Look): number {
   const count = last.stamp - first.stamp;
+  if (!(count > 0)) return NANOSECOND; // a clock that stands still says nothing
   const least = (last.before - first.after) / count;
   const most = (last.after - first.before) / count;
   return least <= NANOSECOND && NANOSECOND <= most ? NANOSECOND : (least + most) / 2;
 }
 
 async function look(gpu: Gpu): Promise<Look> {
+  const before = performance.now();
+  const [stamp] = await readStamps(gpu, 2, (encoder, querySet) => {
+    const timestampWrites = { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 };
+    encoder.beginComputePass({ timestampWrites }).end();
+  });
+  return { stamp: Number(stamp!), before, after: performance.now() };
+}
+
+/**
+ * Submits what writes `count` timestamps, at most 4096, and waits for them.
+ *
+ * @param encode Must write all of them: to resolve one that was never written, a GPU waits for ever.
+ * @throws {Error} If the device reported an error.
+ */
+export async function readStamps(
+  gpu: Gpu,
+  count: number,
+  encode: (encoder: GPUCommandEncoder, querySet: GPUQuerySet) => void,
+): Promise<BigUint64Array> {
   const { device } = gpu;
-  const querySet = device.createQuerySet({ type: "timestamp", count: 2 });
+  const size = 8 * count;
+  const querySet = device.createQuerySet({ type: "timestamp", count });
   const resolved = device.createBuffer({
-    size: 16,
+    size,
     usage: GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC,
   });
   const staging = device.createBuffer({
-    size: 16,
+    size,
     usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
   });
   try {
     const encoder = device.createCommandEncoder();
-    const timestampWrites = { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 };
-    encoder.beginComputePass({ timestampWrites }).end();
-    encoder.resolveQuerySet(querySet, 0, 2, resolved, 0);
-    encoder.copyBufferToBuffer(resolved, 0, staging, 0, 16);
-    const before = performance.now();
+    encode(encoder, querySet);
+    encoder.resolveQuerySet(querySet, 0, count, resolved, 0);
+    encoder.copyBufferToBuffer(resolved, 0, staging, 0, size);
     device.queue.submit([encoder.finish()]);
-    const [stamp] = new BigUint64Array(await readStaging(gpu, staging));
-    const after = performance.now();
-    return { stamp: Number(stamp!), before, after };
+    return new BigUint64Array(await readStaging(gpu, staging));
   } finally {
     for (const resource of [querySet, resolved, staging]) resource.destroy();
   }

@@ -1,8 +1,17 @@
-import { createTensor, type Gpu, hasEightLanes, sizeOf, type Tensor, viewTensor } from "./gpu.ts";
+import {
+  createTensor,
+  type DType,
+  type Gpu,
+  hasEightLanes,
+  sizeOf,
+  type Tensor,
+  viewTensor,
+} from "./gpu.ts";
 import { defaultLayout, GEMM_LAYOUTS, type GemmLayout, layoutsFor } from "./gemm_layout.ts";
 import { grid1d } from "./grid.ts";
 import { declareOperands } from "./operands.ts";
 import type { Plan } from "./plan.ts";
+import { requireDropout, requireTensors } from "./shape.ts";
 import gelu from "./gelu.wgsl" with { type: "text" };
 import type { Dropout } from "./sites.ts";
 import { recordTuned } from "./tune.ts";
@@ -63,7 +72,7 @@ export interface GemmInput {
 const BUSY = 1024;
 const SPLIT_TILE = 64 * 64; // elements of the result that a workgroup is reckoned to compute
 const SPLIT_DEPTH = 64; // of a part of K at least: four slices of a tile
-const MOST_SCRATCH = 2 ** 24; // elements that a trial may allocate
+const MOST_SCRATCH = 2 ** 24; // elements that the trials of one product may allocate
 const ACTS = { gelu: 1, relu: 2 };
 
 /** Elements of a workspace that never limits the split, 0 on adapters where nothing is split. */
@@ -89,7 +98,8 @@ function splitsOf({ form, workspace }: GemmInput, { m, n, k }: Sizes, most: numb
  * All sums are f32 whatever the operands' type. N must be a multiple of 4, M too for `tn`, K for
  * `nt` and `nn`.
  *
- * @throws {RangeError} If shapes do not fit together.
+ * @throws {RangeError} If shapes do not fit together, or a rate is outside [0, 1).
+ * @throws {TypeError} If element types do not fit.
  * @see LoRA as a longer K: Hu et al. 2021, arXiv:2106.09685, section 4.1
  */
 export function gemm(plan: Plan, input: GemmInput): void {
@@ -99,8 +109,7 @@ export function gemm(plan: Plan, input: GemmInput): void {
   const k = a ? depth(a, form) : 0;
   const k2 = second ? depth(second.a, form) : 0;
   const sizes = { m, n, k, k2 };
-  const problem = mismatch(input, sizes);
-  if (problem) throw new RangeError(`Cannot compute ${label} (${form}): ${problem}`);
+  requireOperands(`${label} (${form})`, input, sizes);
 
   const stored = [a ?? second?.a, input.roundsB ? null : b];
   const isHalf = stored.every((operand) => !operand || operand.dtype === "f16");
@@ -108,11 +117,12 @@ export function gemm(plan: Plan, input: GemmInput): void {
   const types = [a, b, second?.a, second?.b, c].map((tensor) => tensor?.dtype ?? "");
   // Matrix units give other bits than what a trial would compare them with. And sums of a run live
   // on in what a kernel adds to: a trial must not touch them.
+  const layouts = layoutsFor(gpu);
   const isTried = layout === undefined && fallback !== "matrix 64x64" &&
-    !(input.accumulate && m * n > MOST_SCRATCH);
+    !(input.accumulate && layouts.length * m * n > MOST_SCRATCH);
   recordTuned(plan, {
     key: `gemm ${form} ${m}x${n}x${k}+${k2} ${types.join()}`,
-    layouts: isTried ? layoutsFor(gpu) : [fallback],
+    layouts: isTried ? layouts : [fallback],
     fallback,
     flops: 2 * m * n * (k + k2),
     record: (layout) => record(plan, input, { ...sizes, layout }),
@@ -229,37 +239,42 @@ function depth(a: Tensor, form: GemmForm): number {
   return form === "tn" ? rows : columns;
 }
 
-function mismatch(
-  { form, a, b, c, second, bias, pre, actGrad, residual }: GemmInput,
-  { m, n, k, k2 }: Sizes,
-): string | null {
+/** @throws {RangeError | TypeError} If the kernel would not compute what its input says. */
+function requireOperands(kernel: string, input: GemmInput, { m, n, k, k2 }: Sizes): void {
+  const { form, a, b, c, second, bias, pre, actGrad, residual, workspace } = input;
   const wanted = (depth: number) => ({
     a: form === "tn" ? [depth, m] : [m, depth],
     b: form === "nt" ? [n, depth] : [depth, n],
   });
-  const operands: [string, Tensor | null | undefined, number[]][] = [
+  const room = workspace ? [sizeOf(workspace.shape)] : [];
+  // f32 or f16 where no type is named.
+  const operands: [string, Tensor | null | undefined, number[], DType?][] = [
+    ["c", c, [m, n]],
     ["a", a, wanted(k).a],
     ["b", b, wanted(k).b],
     ["second.a", second?.a, wanted(k2).a],
     ["second.b", second?.b, wanted(k2).b],
-    ["pre", pre, [m, n]],
+    ["pre", pre, [m, n], c.dtype],
     ["actGrad.pre", actGrad?.pre, [m, n]],
     ["residual.x", residual?.x, [m, n]],
-    ["residual.gamma", residual?.gamma, [1, n]],
-    ["bias", bias, [1, n]],
+    ["residual.gamma", residual?.gamma, [n], "f32"],
+    ["bias", bias, [n], "f32"],
+    ["workspace", workspace, room, "f32"],
   ];
-  for (const [name, tensor, shape] of operands) {
-    if (tensor && `${matrix(tensor)}` !== `${shape}`) {
-      return `${name} is (${tensor.shape}), c is (${c.shape}), it must be (${shape})`;
-    }
+  for (const [name, tensor, shape, dtype] of operands) {
+    const type = dtype ?? (tensor?.dtype === "f16" ? "f16" : "f32");
+    if (tensor) requireTensors(kernel, [[name, tensor, shape, type]]);
   }
-  if (!a !== !b) return "a and b come together";
-  if (!a && !second) return "there is no operand";
-  if (residual && actGrad) return "residual and actGrad exclude each other";
-  if (form === "tn" && second) return "a second product needs form nt or nn";
+  requireDropout(kernel, second?.dropout ?? null);
+  const refuse = (problem: string): never => {
+    throw new RangeError(`Cannot run ${kernel}: ${problem}`);
+  };
+  if (!a !== !b) refuse("a and b come together");
+  if (!a && !second) refuse("there is no operand");
+  if (residual && actGrad) refuse("residual and actGrad exclude each other");
+  if (form === "tn" && second) refuse("a second product needs form nt or nn");
   const four = form === "tn" ? { M: m, N: n } : { N: n, K: k, "second K": k2 };
   for (const [name, size] of Object.entries(four)) {
-    if (size % 4 !== 0) return `${name} must be a multiple of 4: current value is ${size}`;
+    if (size % 4 !== 0) refuse(`${name} must be a multiple of 4: current value is ${size}`);
   }
-  return null;
 }

@@ -422,9 +422,11 @@ export function uploadTensor(
       `Cannot upload ${values.length} values as (${shape}): the shape holds ${sizeOf(shape)}`,
     );
   }
-  const tensor = createTensor(gpu, shape, dtype);
-  writeTensor(gpu, tensor, values);
-  return tensor;
+  return allocate(gpu, () => {
+    const tensor = createTensor(gpu, shape, dtype);
+    writeTensor(gpu, tensor, values);
+    return tensor;
+  });
 }
 
 /** Bytes of staging memory for a tensor: copies are multiples of 4. */

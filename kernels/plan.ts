@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { tickMs } from "./clock.ts";
+import { readStamps, tickMs } from "./clock.ts";
 import {
   byteSize,
   checkGpu,
@@ -14,7 +14,6 @@ import {
   elementBytes,
   type Gpu,
   type Host,
-  readStaging,
   sizeOf,
   type Tensor,
 } from "./gpu.ts";
@@ -327,50 +326,43 @@ export class Plan {
    * @throws {Error} If the adapter has no timestamps.
    */
   async profile(): Promise<ProfileRow[]> {
-    const { device, hasTimestamps } = this.#gpu;
-    if (!hasTimestamps) throw new Error("Cannot profile: the adapter has no timestamp-query");
+    if (!this.#gpu.hasTimestamps) {
+      throw new Error("Cannot profile: the adapter has no timestamp-query");
+    }
     const commands = this.#commands();
     const times = new Float64Array(commands.length);
     const tick = await tickMs(this.#gpu);
     const slots = 1024; // commands a query set; WebGPU allows 4096 timestamps
     for (let start = 0; start < times.length; start += slots) {
       const part = commands.slice(start, start + slots);
-      const querySet = device.createQuerySet({ type: "timestamp", count: 2 * part.length });
-      const size = 16 * part.length;
-      const resolved = device.createBuffer({
-        size,
-        usage: GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC,
+      const stamps = await readStamps(this.#gpu, 2 * part.length, (encoder, querySet) => {
+        part.forEach((command, i) => encodeTimed(encoder, command, { querySet, slot: 2 * i }));
       });
-      const staging = device.createBuffer({
-        size,
-        usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
-      });
-      const encoder = device.createCommandEncoder();
-      // Copies have timestamps too: to resolve one that was never written, a GPU waits for ever.
-      part.forEach((command, i) => {
-        const begin = { beginningOfPassWriteIndex: 2 * i };
-        const end = { querySet, endOfPassWriteIndex: 2 * i + 1 };
-        const copies = copiesOf(command); // are part of a kernel's time
-        const hasCopies = copies.length > 0;
-        if (hasCopies) encoder.beginComputePass({ timestampWrites: { querySet, ...begin } }).end();
-        for (const copy of copies) copy(encoder);
-        const timestampWrites = hasCopies ? end : { ...begin, ...end };
-        const pass = encoder.beginComputePass({ timestampWrites });
-        if (!isCopy(command)) dispatch(pass, command);
-        pass.end();
-      });
-      encoder.resolveQuerySet(querySet, 0, 2 * part.length, resolved, 0);
-      encoder.copyBufferToBuffer(resolved, 0, staging, 0, size);
-      device.queue.submit([encoder.finish()]);
-      const stamps = new BigUint64Array(await readStaging(this.#gpu, staging));
       for (let i = 0; i < part.length; i++) {
         const ticks = Number(stamps[2 * i + 1]! - stamps[2 * i]!);
         times[start + i] = Math.max(0, ticks) * tick; // drivers may step back between passes
       }
-      for (const resource of [querySet, resolved, staging]) resource.destroy();
     }
     return sumByLabel(commands, times);
   }
+}
+
+/** Encodes a command with timestamps around it; copies have them too. */
+function encodeTimed(
+  encoder: GPUCommandEncoder,
+  command: Command,
+  { querySet, slot }: { querySet: GPUQuerySet; slot: number },
+): void {
+  const begin = { beginningOfPassWriteIndex: slot };
+  const end = { querySet, endOfPassWriteIndex: slot + 1 };
+  const copies = copiesOf(command); // are part of a kernel's time
+  const hasCopies = copies.length > 0;
+  if (hasCopies) encoder.beginComputePass({ timestampWrites: { querySet, ...begin } }).end();
+  for (const copy of copies) copy(encoder);
+  const timestampWrites = hasCopies ? end : { ...begin, ...end };
+  const pass = encoder.beginComputePass({ timestampWrites });
+  if (!isCopy(command)) dispatch(pass, command);
+  pass.end();
 }
 
 function dispatch(pass: GPUComputePassEncoder, { pipeline, bindGroup, groups }: Dispatch): void {

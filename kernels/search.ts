@@ -5,7 +5,6 @@
  * @module
  */
 import { gemm } from "./gemm.ts";
-import { defaultLayout } from "./gemm_layout.ts";
 import {
   createTensor,
   destroyTensor,
@@ -181,9 +180,7 @@ async function searchBlock(
   ) => {
     const plan = new Plan(gpu);
     const { gallery: a, query: b, scores: c } = tensors;
-    // Not tuned: these tensors are gone before anybody calls tune().
-    const layout = defaultLayout(gpu, { m: slots, n: rows, k: width, isHalf: false });
-    gemm(plan, { form: "nt", a, b, c, layout, label: "similarity" });
+    gemm(plan, { form: "nt", a, b, c, label: "similarity" });
     record(plan);
     await plan.ready();
     for (let first = 0, queued = 1; first < total; first += slots, queued++) {

@@ -1,4 +1,5 @@
 import { type DType, sizeOf, type Tensor } from "./gpu.ts";
+import type { Dropout } from "./sites.ts";
 
 /** What a kernel wants of one tensor. */
 export type Wanted = readonly [
@@ -41,5 +42,22 @@ export function requireTensors(kernel: string, wanted: readonly Wanted[]): void 
     const folded = [sizeOf(tensor.shape.slice(0, split)), ...tensor.shape.slice(split)];
     if (`${folded}` !== `${shape}`) throw new RangeError(message);
     if (tensor.dtype !== dtype) throw new TypeError(message);
+  }
+}
+
+/**
+ * Checks the rate and the site of a dropout.
+ *
+ * @throws {RangeError} If `rate` is outside [0, 1) or the site's shape differs.
+ * @throws {TypeError} If the site's element type differs.
+ */
+export function requireDropout(kernel: string, dropout: Dropout): void {
+  if (!dropout) return;
+  const { rate, site } = dropout;
+  requireTensors(kernel, [["dropout.site", site, [4], "u32"]]);
+  if (!(rate >= 0 && rate < 1)) {
+    throw new RangeError(
+      `Cannot run ${kernel} as rate must be in [0, 1): current value is ${rate}`,
+    );
   }
 }

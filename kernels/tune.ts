@@ -33,8 +33,8 @@ export interface TunedKernel<Layout extends string> {
 
 interface Question {
   kernel: TunedKernel<string>;
-  /** Records it anew, in every plan that has it. */
-  again: { plan: Plan; record: () => void }[];
+  /** Records it anew, wherever its plan has it. */
+  again: (() => void)[];
 }
 
 /** How much to find out, and what is known. */
@@ -45,7 +45,8 @@ export interface Tuning {
 }
 
 interface OpenTuning extends Tuning {
-  questions: Map<string, Question>;
+  /** By kernel, of plans that have not been tuned; with a plan go its tensors, and so its questions. */
+  questions: WeakMap<Plan, Map<string, Question>>;
 }
 
 /** Kernels below this do not matter: 0.1 ms on a GPU of 10 TFLOP/s. */
@@ -59,10 +60,10 @@ const BUSY_MS = 20; // before each, right before it
 
 const tunings = new WeakMap<Gpu, OpenTuning>();
 
-/** From now on, kernels of this device are tuned when {@linkcode tune} is called. */
+/** From now on, plans for this device are tuned when {@linkcode tune} is called. */
 export function startTuning(gpu: Gpu, { level, answers }: Tuning): void {
   if (level === "off" || level === "quick" && gpu.isCpu || !gpu.hasTimestamps) tunings.delete(gpu);
-  else tunings.set(gpu, { level, answers, questions: new Map() });
+  else tunings.set(gpu, { level, answers, questions: new WeakMap() });
 }
 
 /** Records a kernel in the layout that is known to be fastest, or asks which it is. */
@@ -72,37 +73,42 @@ export function recordTuned<Layout extends string>(plan: Plan, kernel: TunedKern
   const tuning = tunings.get(plan.gpu);
   const known = () => layouts.find((layout) => layout === tuning?.answers.get(key));
   const matters = layouts.length > 1 && (tuning?.level === "full" || flops >= QUICK_FLOPS);
-  if (!tuning || !matters || (known() && !tuning.questions.has(key))) {
+  if (!tuning || !matters || known()) {
     kernel.record(known() ?? fallback);
     return;
   }
-  const again = plan.part(() => kernel.record(known() ?? fallback));
-  const question = tuning.questions.get(key) ?? { kernel, again: [] };
-  question.again.push({ plan, record: again });
-  tuning.questions.set(key, question as Question);
+  const questions = tuning.questions.get(plan) ?? new Map<string, Question>();
+  const question = questions.get(key) ?? { kernel, again: [] };
+  question.again.push(plan.part(() => kernel.record(known() ?? fallback)));
+  tuning.questions.set(plan, questions.set(key, question as Question));
 }
 
 /**
- * Times the layouts of all kernels that have asked, and records each anew in its fastest. Their
- * results must not be in use: call it before the first run of a plan.
+ * Times the layouts of all kernels of these plans that are not known, and records each anew in its
+ * fastest. Their results must not be in use: call it before the first run of a plan.
  *
  * @returns Kernels that were timed.
  * @throws {SyntaxError} If a layout does not compile.
  */
-export async function tune(gpu: Gpu): Promise<number> {
+export async function tune(gpu: Gpu, plans: readonly Plan[]): Promise<number> {
   const tuning = tunings.get(gpu);
   if (!tuning) return 0;
-  const { level, answers, questions } = tuning;
-  const count = questions.size;
-  let wakeMs = WAKE_MS;
-  for (const [key, { kernel, again }] of questions) {
-    questions.delete(key); // one that cannot be answered is not asked again
-    answers.set(key, await fastest(gpu, kernel, { runs: RUNS[level], wakeMs }));
-    wakeMs = BUSY_MS;
-    for (const { record } of again) record();
-    for (const { plan } of again) await plan.ready();
+  const { level, answers } = tuning;
+  let timed = 0;
+  for (const plan of plans) {
+    const questions = tuning.questions.get(plan) ?? new Map<string, Question>();
+    for (const [key, { kernel, again }] of questions) {
+      questions.delete(key); // one that cannot be answered is not asked again
+      if (!kernel.layouts.some((layout) => layout === answers.get(key))) {
+        const wakeMs = timed === 0 ? WAKE_MS : BUSY_MS;
+        answers.set(key, await fastest(gpu, kernel, { runs: RUNS[level], wakeMs }));
+        timed++;
+      }
+      for (const record of again) record();
+      await plan.ready();
+    }
   }
-  return count;
+  return timed;
 }
 
 async function fastest(

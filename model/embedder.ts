@@ -63,7 +63,7 @@ export class Embedder {
 
   /** Waits until all kernels are compiled, and tuned where that is asked for. */
   async ready(): Promise<void> {
-    await tune(this.#gpu);
+    await tune(this.#gpu, [this.#merge, this.#embed]);
     await this.#merge.ready();
     await this.#embed.ready();
   }

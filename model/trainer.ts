@@ -185,7 +185,7 @@ export class Trainer {
 
   /** Waits until all kernels are compiled, and tuned where that is asked for. */
   async ready(): Promise<void> {
-    await tune(this.#gpu);
+    await tune(this.#gpu, [this.#gradients, this.#update]);
     await this.#gradients.ready();
     await this.#update.ready();
   }

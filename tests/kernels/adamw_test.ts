@@ -150,7 +150,7 @@ gpuTest("adamw() adds 1e-6 to the norm it divides by", async (gpu) => {
 });
 
 for (const bad of [NaN, Infinity, -Infinity]) {
-  for (const index of [0, 1022]) {
+  for (const index of [0, 1, 2, 3, 1022]) { // every part of a vec4, and past the last one
     gpuTest(`adamw() skips a step with ${bad} at ${index} of 1023`, async (gpu) => {
       const { step } = await duel(gpu, 1023, 1024, { clipNorm: 1, clipValue: 1 });
       const { parameters } = await step(uniform(1023, 5), 1e-2);

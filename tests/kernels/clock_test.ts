@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { tickMs, tickOf } from "../../kernels/clock.ts";
+import { readStamps, tickMs, tickOf } from "../../kernels/clock.ts";
 import { closeGpu, createTensor, type Gpu, openGpu, sizeOf } from "../../kernels/gpu.ts";
 import { Plan } from "../../kernels/plan.ts";
 import { GPU_OFF, gpuTest } from "../testing.ts";
@@ -16,6 +16,21 @@ Deno.test("tickOf() takes a nanosecond wherever that can be, and else what is mo
   for (const tick of [0.5e-6, 2e-6, 1e-5, 83e-6]) {
     assert(Math.abs(looks(tick) / tick - 1) < 0.02, `${looks(tick)}`); // 200 of 197 ms
   }
+});
+
+Deno.test("tickOf() takes a nanosecond if the clock stands still or runs backwards", () => {
+  const first = { stamp: 5, before: 0, after: 10 };
+  for (const stamp of [5, 4]) {
+    assert.equal(tickOf(first, { stamp, before: 200, after: 210 }), 1e-6);
+  }
+});
+
+gpuTest("readStamps() leaves nothing when encoding fails", async (gpu) => {
+  const encode = () => {
+    throw new Error("no such pass");
+  };
+  const left = await leftBy(gpu, () => assert.rejects(readStamps(gpu, 2, encode), /no such pass/));
+  assert.deepEqual(left, []);
 });
 
 gpuTest(

@@ -114,17 +114,41 @@ Deno.test("a GPU takes layouts that its registers hold", () => {
   }
 });
 
-gpuTest("gemm() refuses shapes that do not fit", async (gpu) => {
+gpuTest("gemm() refuses what does not fit", async (gpu) => {
   const t = (...shape: number[]) => createTensor(gpu, shape);
   const refuse = (record: Parameters<typeof gemm>[1], message: RegExp) =>
     assert.rejects(runOnce(gpu, (plan) => gemm(plan, record)), message);
   await refuse(
     { form: "nt", a: t(3, 8), b: t(4, 12), c: t(3, 4) },
-    /^RangeError: Cannot compute gemm \(nt\): b is \(4,12\), c is \(3,4\), it must be \(4,8\)$/,
+    /^RangeError: Cannot run gemm \(nt\): b is \(4,12\) f32, it must be \(4,8\) f32$/,
   );
   await refuse(
     { form: "nt", a: t(3, 8), b: t(6, 8), c: t(3, 6) },
     /N must be a multiple of 4: current value is 6/,
   );
   await refuse({ form: "nn", c: t(4, 4) }, /there is no operand/);
+
+  // Of a wrong type the bytes would be read as something else.
+  const half = (...shape: number[]) => createTensor(gpu, shape, "f16");
+  const good = { form: "nt", a: t(4, 8), b: t(4, 8), c: t(4, 4) } as const;
+  const x = t(4, 4);
+  const second = { a: t(4, 8), b: t(4, 8), scale: 1 };
+  const site = createTensor(gpu, [4], "u32");
+  await refuse(
+    { ...good, bias: half(4) },
+    /^TypeError: Cannot run gemm \(nt\): bias is \(4\) f16, it must be \(4\) f32$/,
+  );
+  await refuse({ ...good, residual: { x, gamma: half(4) } }, /^TypeError: .* residual\.gamma is/);
+  await refuse({ ...good, pre: half(4, 4) }, /^TypeError: .* pre is \(4,4\) f16/);
+  await refuse({ ...good, c: half(4, 4), pre: t(4, 4) }, /^TypeError: .* pre is \(4,4\) f32/);
+  await refuse({ ...good, workspace: half(4, 4) }, /^TypeError: .* workspace is/);
+  await refuse({ ...good, c: createTensor(gpu, [4, 4], "u32") }, /^TypeError: .* c is \(4,4\) u32/);
+  await refuse(
+    { ...good, second: { ...second, dropout: { rate: 0.5, site: t(4) } } },
+    /^TypeError: .* dropout\.site is \(4\) f32/,
+  );
+  await refuse(
+    { ...good, second: { ...second, dropout: { rate: 1.5, site } } },
+    /^RangeError: .* rate must be in \[0, 1\): current value is 1\.5/,
+  );
 });

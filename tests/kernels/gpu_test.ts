@@ -116,6 +116,16 @@ gpuTest("writeTensor() refuses an array of another type", (gpu) => {
   return Promise.resolve();
 });
 
+gpuTest("uploadTensor() refuses values of another type, and leaves nothing", (gpu) => {
+  const { current } = gpu.memory;
+  assert.throws(
+    () => uploadTensor(gpu, new Uint32Array(4), [4], "f32"),
+    new TypeError("Cannot write Uint32Array to a f32 tensor"),
+  );
+  assert.equal(gpu.memory.current, current);
+  return Promise.resolve();
+});
+
 gpuTest("uploadTensor() refuses a shape of another size", (gpu) => {
   assert.throws(
     () => uploadTensor(gpu, new Float32Array(5), [2, 3]),

@@ -107,15 +107,17 @@ gpuTest("infoNce() matches the oracle on solved, opposite and zero embeddings", 
   await check(gpu, { ...input, reference: new Float32Array(33 * 16) });
 });
 
-gpuTest("infoNce() is log(n) when all rows are equal", async (gpu) => {
+gpuTest("infoNce() is log(n) when all rows are equal or opposite", async (gpu) => {
   const n = 70;
   const rows = new Float32Array(n * 4).map((_, i) => i % 4 === 0 ? 1 : 0);
   const smoothing = uniform(n, 3).map(Math.abs);
-  const tensors = upload(gpu, { query: rows, reference: rows, smoothing, logitScale: 5 });
-  await runOnce(gpu, (plan) => infoNce(plan, tensors));
-  // Logits are exp(5) and log-sum-exps exp(5) + log(n), numbers below 256 with 16 fractional bits.
+  // Logits are ± exp(5) and log-sum-exps log(n) more, numbers below 256 with 16 fractional bits.
   const atol = 4 * 2 ** -17;
-  assertClose(await readTensor(gpu, tensors.loss), [Math.log(n)], { atol, rtol: 0 });
+  for (const reference of [rows, rows.map((x) => -x)]) {
+    const tensors = upload(gpu, { query: rows, reference, smoothing, logitScale: 5 });
+    await runOnce(gpu, (plan) => infoNce(plan, tensors));
+    assertClose(await readTensor(gpu, tensors.loss), [Math.log(n)], { atol, rtol: 0 });
+  }
 });
 
 gpuTest("infoNce() gives the same bits twice", async (gpu) => {

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { closeGpu, type Gpu, openGpu } from "../../kernels/gpu.ts";
 import { searchGallery, type SearchInput } from "../../kernels/search.ts";
-import { startTuning, tune } from "../../kernels/tune.ts";
 import { searchCpu } from "../../kernels/top_k_cpu.ts";
 import { assertClose, gpuTest, uniform, unitRows } from "../testing.ts";
 
@@ -39,12 +38,6 @@ async function assertExact(gpu: Gpu, input: SearchInput): Promise<void> {
   assert.equal(found.length, expected.length);
   found.forEach((result, q) => assert.deepEqual(result, expected[q]));
 }
-
-gpuTest("searchGallery() leaves nothing to tune, as its tensors are gone", async (gpu) => {
-  startTuning(gpu, { level: "full", answers: new Map() });
-  await assertExact(gpu, exactCase({ queries: 3, references: 70, dim: 8, k: 5 }));
-  assert.equal(await tune(gpu), 0);
-});
 
 // Chunks are rounded up to 64 references and blocks to 64 queries; 16 chunks are queued at a time.
 for (

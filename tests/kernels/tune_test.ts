@@ -3,6 +3,7 @@ import { tickMs } from "../../kernels/clock.ts";
 import { gemm } from "../../kernels/gemm.ts";
 import {
   createTensor,
+  destroyTensor,
   type Gpu,
   readTensor,
   uploadTensor,
@@ -69,12 +70,12 @@ gpuTest("tune() takes the fastest layout, in the place of the first", async (gpu
   assert.deepEqual(recorded, ["slow"]);
 
   const { current } = gpu.memory;
-  assert.equal(await tune(gpu), 1);
+  assert.equal(await tune(gpu, [plan]), 1);
   assert.equal(gpu.memory.current, current, "scratch is freed");
   assert.deepEqual(trials, ["slow", "fast"]);
   assert.deepEqual(recorded, ["slow", "fast"]);
   assert.deepEqual([...answers], [[`${gpu.name}, ${gpu.host}: fill`, "fast"]]);
-  assert.equal(await tune(gpu), 0);
+  assert.equal(await tune(gpu, [plan]), 0);
 
   writeTensor(gpu, fast.out, new Float32Array(64)); // what the trial left
   const rows = await plan.profile();
@@ -85,22 +86,40 @@ gpuTest("tune() takes the fastest layout, in the place of the first", async (gpu
 
   // What is known is not asked again, and a layout that is gone is.
   recordTuned(plan, kernel);
-  assert.deepEqual([recorded.at(-1), await tune(gpu)], ["fast", 0]);
+  assert.deepEqual([recorded.at(-1), await tune(gpu, [plan])], ["fast", 0]);
   answers.set([...answers.keys()][0]!, "removed since");
   recordTuned(plan, kernel);
-  assert.deepEqual([recorded.at(-1), await tune(gpu)], ["slow", 1]);
+  assert.deepEqual([recorded.at(-1), await tune(gpu, [plan])], ["slow", 1]);
 });
 
-gpuTest("tune() records a kernel anew in every plan that has it", async (gpu) => {
+gpuTest("tune() records a kernel anew wherever its plans have it, timed once", async (gpu) => {
   startTuning(gpu, { level: "full", answers: new Map() });
-  const cases = [new Plan(gpu), new Plan(gpu)].map((plan) => {
+  const plans = [new Plan(gpu), new Plan(gpu)];
+  const cases = plans.map((plan) => {
     const { kernel, recorded } = kernelOf(gpu, plan);
+    recordTuned(plan, kernel);
     recordTuned(plan, kernel);
     return recorded;
   });
-  assert.equal(await tune(gpu), 1);
-  assert.deepEqual(cases, [["slow", "fast"], ["slow", "fast"]]);
+  assert.equal(await tune(gpu, plans), 1);
+  const both = ["slow", "slow", "fast", "fast"];
+  assert.deepEqual(cases, [both, both]);
 });
+
+gpuTest(
+  "tune() leaves plans alone that it is not given, whose tensors may be gone",
+  async (gpu) => {
+    startTuning(gpu, { level: "full", answers: new Map() });
+    const [gone, plan] = [new Plan(gpu), new Plan(gpu)];
+    const { kernel: other, slow, fast } = kernelOf(gpu, gone);
+    recordTuned(gone, other);
+    for (const { out } of [slow, fast]) destroyTensor(gpu, out);
+    const { kernel, recorded } = kernelOf(gpu, plan);
+    recordTuned(plan, kernel);
+    assert.equal(await tune(gpu, [plan]), 1);
+    assert.deepEqual(recorded, ["slow", "fast"]);
+  },
+);
 
 gpuTest("tune() goes by the least time of a layout, not counting the first run", async (gpu) => {
   const device: Gpu = { ...gpu, isCpu: true }; // which runs nothing between its trials
@@ -117,7 +136,7 @@ gpuTest("tune() goes by the least time of a layout, not counting the first run",
     return Promise.resolve([{ label: "fill", calls: 1, ms, flops: 0, bytes: 0 }]);
   };
   try {
-    assert.equal(await tune(device), 1);
+    assert.equal(await tune(device, [plan]), 1);
   } finally {
     Plan.prototype.profile = profile;
   }
@@ -133,7 +152,7 @@ gpuTest(
       const plan = new Plan(device);
       const { kernel } = kernelOf(device, plan);
       recordTuned(plan, { ...kernel, flops });
-      return await tune(device);
+      return await tune(device, [plan]);
     };
     assert.equal(await asked("off", {}), 0);
     assert.equal(await asked("quick", {}), 1);
@@ -152,8 +171,8 @@ gpuTest("tune() asks no question again that it could not answer", async (gpu) =>
   };
   recordTuned(plan, { ...kernel, key: "bad", rehearse });
   recordTuned(plan, kernel);
-  await assert.rejects(tune(gpu), /gone/);
-  assert.equal(await tune(gpu), 1);
+  await assert.rejects(tune(gpu, [plan]), /gone/);
+  assert.equal(await tune(gpu, [plan]), 1);
   assert.equal(recorded.at(-1), "fast");
 });
 
@@ -175,7 +194,7 @@ gpuTest("a trial on a GPU comes right behind other work, which keeps its clock u
     recordTuned(plan, kernelOf(device, plan).kernel);
     events.length = 0;
     const start = performance.now();
-    await tune(device);
+    await tune(device, [plan]);
     const ms = performance.now() - start;
     // Two trials compile; then, between one trial and the next, its own submit and what else?
     return { ms, between: events.join(" ").split("trial").slice(3, -1).map((s) => s.trim()) };
@@ -189,6 +208,21 @@ gpuTest("a trial on a GPU comes right behind other work, which keeps its clock u
   assert(!events.includes("wait"), "a CPU has nothing to wake");
 });
 
+gpuTest(
+  "a GEMM that adds to a large result is not tried, as its trials need as much",
+  async (gpu) => {
+    startTuning(gpu, { level: "full", answers: new Map() });
+    const tried = (n: number) => {
+      const plan = new Plan(gpu);
+      const [a, b, c] = [[1, 4096], [1, n], [4096, n]].map((shape) => createTensor(gpu, shape));
+      gemm(plan, { form: "tn", a: a!, b: b!, c: c!, accumulate: true });
+      return tune(gpu, [plan]);
+    };
+    assert.equal(await tried(2048), 1);
+    assert.equal(await tried(2052), 0);
+  },
+);
+
 gpuTest("tuning a GEMM that adds to its result leaves that as it was", async (gpu) => {
   const [m, n, k] = [64, 64, 64];
   const [a, b] = [
@@ -200,7 +234,7 @@ gpuTest("tuning a GEMM that adds to its result leaves that as it was", async (gp
     const c = uploadTensor(gpu, uniform(m * n, 3), [m, n]);
     const plan = new Plan(gpu);
     gemm(plan, { form: "tn", a, b, c, accumulate: true });
-    assert.equal(await tune(gpu), Number(tuned));
+    assert.equal(await tune(gpu, [plan]), Number(tuned));
     await plan.ready();
     runPlans(gpu, [plan]);
     return await readTensor(gpu, c);
