@@ -1,17 +1,25 @@
 /**
  * geolora: LoRA fine-tuning of DINOv3 for UAV visual geo-localization, on any GPU, without Python.
  *
- * Embed pictures:
+ * Embed pictures, and find one among others:
  *
  * ```ts
- * import { backboneOfTensors, loadEmbedder, modelConfig, randomBackbone } from "@geolora/geolora";
+ * import {
+ *   backboneOfTensors,
+ *   loadEmbedder,
+ *   modelConfig,
+ *   randomBackbone,
+ *   searchGallery,
+ * } from "@geolora/geolora";
  *
  * const config = modelConfig("vits16", { depth: 1 });
  * const weights = backboneOfTensors(randomBackbone(config, 0), config); // or "model.safetensors"
  * using embedder = await loadEmbedder({ weights, imgSize: 64 }); // and adapter: "final"
  * const paths = ["tests/pictures/drone.jpg", "tests/pictures/tile.jpg"]; // of the repository
  * const embeddings = await embedder.embedPictures(paths);
- * console.log(embeddings.length / embedder.dim); // 2 rows of unit length
+ * const [queries, gallery] = [embeddings.subarray(0, embedder.dim), embeddings.subarray(embedder.dim)];
+ * const [best] = await searchGallery(embedder.gpu, { queries, gallery, dim: embedder.dim, k: 10 });
+ * console.log(best!.top, best!.topScores); // references by cosine, best first
  * ```
  *
  * What commands are made of is exported below, by folder: kernels (WGSL and the engine that runs

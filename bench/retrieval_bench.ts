@@ -85,9 +85,9 @@ function searchInput(
  * @throws {RangeError} If one differs.
  */
 export function checkSearch(input: SearchInput, found: readonly SearchResult[]): void {
-  const checked = rowsToCheck(input.truths.length);
+  const checked = rowsToCheck(found.length);
   const queries = takeRows(input.queries, input.dim, checked);
-  const truths = checked.map((q) => input.truths[q]!);
+  const truths = checked.map((q) => input.truths?.[q] ?? []);
   searchCpu({ ...input, queries, truths }).forEach((expected, i) => {
     const q = checked[i]!;
     if (isDeepStrictEqual(found[q], expected)) return;

@@ -28,8 +28,11 @@ export interface SearchInput {
   dim: number;
   /** How many of the best references to keep, at least 1. */
   k: number;
-  /** Indices of the right references of each query, each once; one list a query. */
-  truths: readonly (readonly number[])[];
+  /**
+   * Indices of the right references of each query, each once; one list a query. Left out where none
+   * are known.
+   */
+  truths?: readonly (readonly number[])[];
   /** References on the GPU at a time, default 1024. */
   chunk?: number;
 }
@@ -77,8 +80,10 @@ const IN_FLIGHT = 16; // chunks in the queue at most: each keeps a staging copy 
  * is NaN or infinite.
  */
 export async function searchGallery(gpu: Gpu, input: SearchInput): Promise<SearchResult[]> {
-  const { dim, truths, chunk = 1024 } = input;
-  const { count, references } = checkInput({ ...input, chunk });
+  const { dim, chunk = 1024 } = input;
+  const truths = input.truths ??
+    Array.from({ length: Math.floor(input.queries.length / dim) }, () => []);
+  const { count, references } = checkInput({ ...input, truths, chunk });
   if (references === 0) return truths.map(() => ({ counts: [], top: [], topScores: [] }));
 
   const width = roundUp(dim, 4); // the GEMM reads vec4

@@ -206,7 +206,11 @@ export async function runScript(
 
 /** A message without what a terminal would obey, and not endless. */
 function oneLine(message: string): string {
-  const line = message.replaceAll(/\s*\p{Cc}[\s\p{Cc}]*/gu, " ");
+  const line = message.replaceAll(/\s*\p{Cc}[\s\p{Cc}]*/gu, " ").replace(
+    /Requires all access to ("[^"]*"), run again with the --allow-all flag/,
+    "Deno opens $1, as all below /dev, /proc and /sys, only to programs with all permissions: " +
+      "take another folder, or deno run -A scripts/….ts",
+  );
   return line.length > 1000 ? `${line.slice(0, 900)}...` : line;
 }
 

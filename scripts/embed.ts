@@ -15,14 +15,14 @@ import { writeSafetensors } from "../model/safetensors.ts";
 import { parseFlags, runScript, UsageError } from "./cli.ts";
 import { embedProtocol, embedWithBar, picturesOf, protocolOf } from "./evaluation.ts";
 import { checkImgSize, DATA_FLAGS, readEntries } from "./flags.ts";
-import { INFERENCE_FLAGS, loadForFlags } from "./inference.ts";
+import { hasModel, INFERENCE_FLAGS, loadForFlags } from "./inference.ts";
 import { layoutsFile } from "./layouts.ts";
 import { checkOutputs } from "./outputs.ts";
 import { folderOf, keepOnly, keepReading, modelFiles, rootsOf } from "./permissions.ts";
 
 /** Flags of the command. */
 export const FLAGS = {
-  adapter: { type: "string", unit: "folder", required: true, help: "adapter to embed with" },
+  adapter: { type: "string", unit: "folder", help: "adapter to embed with" },
   ...DATA_FLAGS,
   pictures: {
     type: "strings",
@@ -40,6 +40,9 @@ export async function main(args: string[]): Promise<void> {
   const file = flags.test_pairs_meta_file;
   if ((file === null) === (flags.pictures.length === 0)) {
     throw new UsageError("Cannot run embed: give either --test_pairs_meta_file or --pictures");
+  }
+  if (!hasModel(flags)) {
+    throw new UsageError("Cannot run embed: give --adapter, or --model for a backbone as it is");
   }
   checkImgSize(flags.img_size, "embed");
   checkOutputs([flags.output], [file, flags.weights, ...flags.pictures]);

@@ -1,7 +1,8 @@
 /**
- * Evaluates an adapter, or embeddings that anything made, on a pairs file.
+ * Evaluates an adapter, a backbone as it is, or embeddings that anything made, on a pairs file.
  *
  *     deno task eval --adapter work_dir/lora/…/final --test_pairs_meta_file test.json --data_root data
+ *     deno task eval --model vits16 --test_pairs_meta_file test.json --data_root data
  *     deno task eval --embeddings embeddings.safetensors --test_pairs_meta_file test.json
  *
  * @module
@@ -18,7 +19,7 @@ import { type FlagValues, parseFlags, runScript, UsageError } from "./cli.ts";
 import { type Evaluated, evaluateWith, picturesOf, protocolOf } from "./evaluation.ts";
 import { checkImgSize, DATA_FLAGS, readEntries } from "./flags.ts";
 import { evaluateUniversity, UNIVERSITY_FLAGS } from "./eval_university.ts";
-import { INFERENCE_FLAGS, loadForFlags } from "./inference.ts";
+import { hasModel, INFERENCE_FLAGS, loadForFlags } from "./inference.ts";
 import { layoutsFile } from "./layouts.ts";
 import { checkOutputs } from "./outputs.ts";
 import { folderOf, keepOnly, keepReading, modelFiles, rootsOf } from "./permissions.ts";
@@ -52,19 +53,21 @@ export const FLAGS = {
     type: "integer",
     unit: "query",
     min: 0,
-    help: "write rank_QUERY.png: its ten best",
+    help: "write rank_QUERY.png: its ten best; the first query of the test is 0",
   },
 } as const;
 type Flags = FlagValues<typeof FLAGS>;
 
-const COMMAND = { name: "eval", summary: "evaluates an adapter or embeddings on a pairs file" };
+const COMMAND = { name: "eval", summary: "evaluates an adapter, a backbone or embeddings" };
 
 /** Runs the command. */
 export async function main(args: string[]): Promise<void> {
   const flags = parseFlags(COMMAND, FLAGS, args);
   checkLayout(flags);
-  if ((flags.adapter === null) === (flags.embeddings === null)) {
-    throw new UsageError("Cannot run eval: give either --adapter or --embeddings");
+  if (hasModel(flags) === (flags.embeddings !== null)) {
+    throw new UsageError(
+      "Cannot run eval: give either --adapter, or --model for a backbone as it is, or --embeddings",
+    );
   }
   checkImgSize(flags.img_size, "eval");
   checkOutputs(
@@ -90,7 +93,7 @@ export async function main(args: string[]): Promise<void> {
   }
   if (flags.report !== null) {
     const html = await reportHtml({
-      title: flags.adapter ?? flags.embeddings ?? "",
+      title: flags.adapter ?? flags.embeddings ?? flags.model ?? "",
       config: flags,
       steps: [],
       evaluations: [],

@@ -128,8 +128,14 @@ export async function readEntries(
 function pairsPath(file: string, dataRoot: string | null): string {
   if (dataRoot === null || isAbsolute(file)) return file;
   const inRoot = join(dataRoot, file);
-  if (!existsSync(inRoot)) return file;
-  if (!existsSync(file)) return inRoot;
+  const [isHere, isInRoot] = [file, inRoot].map((path) => existsSync(path));
+  if (!isHere && !isInRoot) {
+    throw new Deno.errors.NotFound(
+      `Cannot read ${file}: there is no such file, and none in the data root ${dataRoot}`,
+    );
+  }
+  if (!isHere) return inRoot;
+  if (!isInRoot) return file;
   if (realpathSync(file) === realpathSync(inRoot)) return file;
   throw new UsageError(
     `Cannot choose between ${file} and ${inRoot}: both are there, ` +

@@ -13,7 +13,10 @@ import { say } from "./progress.ts";
 /** {@linkcode MODEL_FLAGS} for adapters that are trained: what is not said is as it was then. */
 export const INFERENCE_FLAGS = {
   ...MODEL_FLAGS,
-  model: { type: "string", help: "backbone; by default the adapter's" },
+  model: {
+    type: "string",
+    help: "backbone; by default the adapter's; alone, it is taken as it is",
+  },
   depth: {
     type: "integer",
     unit: "blocks",
@@ -49,6 +52,11 @@ export interface InferenceFlags extends BackboneFlags {
   tune: string;
 }
 
+/** Whether flags name a model: an adapter that knows its backbone, or a backbone. */
+export function hasModel(flags: Pick<InferenceFlags, "adapter" | "model">): boolean {
+  return flags.adapter !== null || flags.model !== null;
+}
+
 /** Says where an adapter leaves the last blocks of a backbone as they are: most likely `--depth`. */
 export function depthWarning(
   { modules, input }: Adapter,
@@ -67,8 +75,8 @@ export function weightsWarning({ input }: Adapter, backbone: Backbone): string |
   const found = digestOf(backbone);
   if (found === input.weights) return null;
   return `the adapter was trained on other weights of ${backbone.config.name} ` +
-    `(SHA-256 ${input.weights.slice(0, 12)}, here ${found.slice(0, 12)}): results will differ, ` +
-    "see --weights";
+    `(digest ${input.weights.slice(0, 12)}, here ${found.slice(0, 12)}): results will differ, ` +
+    "see --weights; `weights --check` tells the digest of a file";
 }
 
 /**

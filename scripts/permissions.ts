@@ -2,8 +2,10 @@
  * The least that a command may do. Deno's flags are fixed before a command knows which folders it
  * is to read and write, so it starts with the whole of the disk and gives up the rest.
  *
- * A permission granted for everything at once (`--allow-read`, `-A`) cannot be narrowed and stays as
- * it is; the tasks of `deno.json`, and the binary with them, grant `--allow-read=/`, which can.
+ * A permission granted for everything at once (`--allow-read`) cannot be narrowed and stays as it is;
+ * the tasks of `deno.json`, and the binary with them, grant `--allow-read=/`, which can. Under `-A`
+ * nothing is given up: only a program with all permissions may open what lies below `/dev`, such as
+ * the RAM disk `/dev/shm`.
  *
  * @module
  */
@@ -38,6 +40,7 @@ const alwaysRead = new Set<string>();
  * A command does it as soon as it knows its flags.
  */
 export async function keepOnly({ write, pictures, net, gpu }: Needs): Promise<void> {
+  if (mayAll()) return;
   const folders = write.filter((path) => path !== null);
   for (const path of folders) alwaysRead.add(path);
   narrow("write", folders);
@@ -56,6 +59,7 @@ export async function keepOnly({ write, pictures, net, gpu }: Needs): Promise<vo
 
 /** Gives up reading anything but these files and folders, as soon as a command knows them. */
 export function keepReading(paths: Iterable<string | null>): void {
+  if (mayAll()) return;
   narrow("read", [...alwaysRead, ...paths].filter((path) => path !== null));
 }
 
@@ -76,6 +80,12 @@ export function modelFiles(
 /** Folder of a file to be written, which is written beside its place first. */
 export function folderOf(file: string | null): string | null {
   return file && dirname(file);
+}
+
+/** Whether the program was started with `-A`. */
+function mayAll(): boolean {
+  const names = ["read", "write", "ffi", "run", "sys", "net", "env"] as const;
+  return names.every((name) => Deno.permissions.querySync({ name }).state === "granted");
 }
 
 /** Replaces a permission for the root of the disk by those for some paths. */

@@ -69,13 +69,13 @@ async function train(flags: TrainFlags, resumed: Resumed | null): Promise<void> 
   const { config } = backbone;
   const inputs = digestsOf({ entries, testEntries, augment, backbone });
   if (resumed) checkDigests(inputs, resumed.checkpoint.progress.inputs);
-  const epochs = drawEpochs({ flags, pairs, entries });
   const pictures = [
     ...pairs.flatMap(({ query, reference }) => [query, reference]),
     ...protocol ? picturesOf(protocol) : [],
   ];
   checkRoots(pictures);
   keepReading(rootsOf(pictures, flags.allow_outside_root));
+  const epochs = drawEpochs({ flags, pairs, entries });
 
   const level = flags.tune as TuneLevel;
   const answers = await readLayouts(level);

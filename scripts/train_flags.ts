@@ -184,7 +184,8 @@ export function checkSame(flags: TrainFlags, stored: Record<string, unknown>): v
     const now = flags[name as keyof TrainFlags];
     if (FREE.includes(name as keyof TrainFlags) || now === before) continue;
     throw new UsageError(
-      `Cannot resume with --${name} ${now}: the run was started with ${before}`,
+      `Cannot resume with --${name} ${now ?? "left out"}: the run was started ` +
+        (before === null ? "without it" : `with ${before}`),
     );
   }
 }

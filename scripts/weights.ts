@@ -12,7 +12,13 @@ import { modelConfig, parameterCount, parameterShapes, type ViTConfig } from "..
 import { randomBackbone } from "../model/hash_rule.ts";
 import { cachedBackbone, downloadBackbone, hubCache } from "../model/hub.ts";
 import { writeSafetensors } from "../model/safetensors.ts";
-import { backboneOfFile, backboneOfTensors, readWeights, timmTensors } from "../model/weights.ts";
+import {
+  backboneOfFile,
+  backboneOfTensors,
+  digestOf,
+  readWeights,
+  timmTensors,
+} from "../model/weights.ts";
 import { parseFlags, runScript, UsageError } from "./cli.ts";
 import { checkOutputs } from "./outputs.ts";
 import { folderOf, keepOnly, keepReading } from "./permissions.ts";
@@ -45,6 +51,8 @@ export interface WeightsSummary {
   qvBias: boolean;
   /** Of the whole file, hexadecimal. */
   sha256: string;
+  /** Of the parameters, see `digestOf`: adapters know by it what they were trained on. */
+  digest: string;
 }
 
 /**
@@ -65,6 +73,7 @@ export async function checkWeights(path: string, config: ViTConfig): Promise<Wei
     dtypes: [...new Set([...file.tensors.values()].map(({ dtype }) => dtype))].sort(),
     qvBias: backbone.qvBias,
     sha256: hash.digest("hex"),
+    digest: digestOf(backbone),
   };
 }
 
@@ -94,12 +103,13 @@ export async function main(args: string[]): Promise<void> {
   }
   const config = modelConfig(flags.model);
   const path = flags.check ?? await cachedBackbone(config) ?? await download(config);
-  const { parameters, dtypes, qvBias, sha256 } = await checkWeights(path, config);
+  const { parameters, dtypes, qvBias, sha256, digest } = await checkWeights(path, config);
   console.log(`file        ${path}`);
   console.log(`model       ${config.name}, all names and shapes match, all values are finite`);
   console.log(`parameters  ${parameters.toLocaleString("en")} as ${dtypes.join(", ")}`);
   console.log(`q, v bias   ${qvBias ? "yes" : "none"}`);
   console.log(`sha256      ${sha256}`);
+  console.log(`digest      ${digest}, of the parameters, as in adapters`);
 }
 
 async function download(config: ViTConfig): Promise<string> {

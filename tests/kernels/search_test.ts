@@ -22,7 +22,7 @@ function someTruths(queries: number, references: number): number[][] {
 
 function exactCase(
   { queries, references, dim, k }: Record<"queries" | "references" | "dim" | "k", number>,
-): SearchInput {
+): Required<Omit<SearchInput, "chunk">> {
   return {
     queries: gridRows(queries, dim, 1),
     gallery: gridRows(references, dim, 2),
@@ -32,7 +32,10 @@ function exactCase(
   };
 }
 
-async function assertExact(gpu: Gpu, input: SearchInput): Promise<void> {
+async function assertExact(
+  gpu: Gpu,
+  input: SearchInput & ReturnType<typeof exactCase>,
+): Promise<void> {
   const found = await searchGallery(gpu, input);
   const expected = searchCpu(input);
   assert.equal(found.length, expected.length);
@@ -203,6 +206,12 @@ gpuTest("searchGallery() waits for the GPU each time that 16 chunks are queued",
   const input = exactCase({ queries: 1, references: 40 * 64, dim: 4, k: 1 });
   await searchGallery(gpu, { ...input, chunk: 64 });
   assert.equal(waits, 2);
+});
+
+gpuTest("searchGallery() finds the best references where no truths are known", async (gpu) => {
+  const { truths: _, ...input } = exactCase({ queries: 5, references: 70, dim: 8, k: 3 });
+  const found = await searchGallery(gpu, input);
+  assert.deepEqual(found, searchCpu({ ...input, truths: Array.from({ length: 5 }, () => []) }));
 });
 
 gpuTest("searchGallery() refuses input that does not fit", async (gpu) => {

@@ -201,6 +201,12 @@ Deno.test("runScript() says an error in one line on stderr and ends with its exi
     ['throw new Error("red \\x1b[31m and a bell \\x07")', 1, "red [31m and a bell "],
     ['throw new Error("x".repeat(2000))', 1, `${"x".repeat(893)}...`],
     ['throw "a text"', 1, "a text"],
+    [
+      `throw new Error('Requires all access to "/dev/a", run again with the --allow-all flag; b')`,
+      1,
+      'Deno opens "/dev/a", as all below /dev, /proc and /sys, only to programs with all ' +
+      "permissions: take another folder, or deno run -A scripts/….ts; b",
+    ],
     ["await Deno.readTextFile('/none/at/all')", 1, /^error: No such file .*\/none\/at\/all'\n$/],
   ] as const;
   const outcomes = await Promise.all(cases.map(([body]) => run(body)));

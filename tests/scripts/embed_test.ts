@@ -15,3 +15,9 @@ Deno.test("embed refuses a folder without pictures before it reads the adapter",
     await Deno.remove(folder, { recursive: true });
   }
 });
+
+Deno.test("embed wants a model", () =>
+  assert.rejects(main(["--pictures", ".", "--output", "embeddings.safetensors"]), {
+    name: "UsageError",
+    message: "Cannot run embed: give --adapter, or --model for a backbone as it is",
+  }));

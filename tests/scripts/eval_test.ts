@@ -39,6 +39,18 @@ for (
   }
 }
 
+Deno.test("eval wants one thing to evaluate", async () => {
+  const wanted = {
+    name: "UsageError",
+    message:
+      "Cannot run eval: give either --adapter, or --model for a backbone as it is, or --embeddings",
+  };
+  await assert.rejects(main(["--test_pairs_meta_file", "test.json"]), wanted);
+  for (const model of ["--adapter", "--model"]) {
+    await assert.rejects(main([model, "vits16", "--embeddings", "e.safetensors"]), wanted);
+  }
+});
+
 Deno.test("eval refuses a --rank_image past the queries before it reads embeddings", async () => {
   const folder = await Deno.makeTempDir();
   try {

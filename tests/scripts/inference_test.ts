@@ -37,7 +37,7 @@ Deno.test("weightsWarning() says when a backbone has other weights than it was i
   assert.equal(weightsWarning(adapter, trained), null);
   assert.match(
     weightsWarning(adapter, other) ?? "",
-    /^the adapter was trained on other weights of \S+ \(SHA-256 [0-9a-f]{12}, here [0-9a-f]{12}\)/,
+    /^the adapter was trained on other weights of \S+ \(digest [0-9a-f]{12}, here [0-9a-f]{12}\)/,
   );
   assert.equal(weightsWarning({ ...adapter, input: null }, other), null);
   assert.equal(

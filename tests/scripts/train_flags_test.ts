@@ -218,7 +218,8 @@ Deno.test("checkSame() refuses every flag that changes the losses, and no other"
       assert.throws(
         () => checkSame(flags, before),
         new UsageError(
-          `Cannot resume with --${name} new: the run was started with ${before[name]}`,
+          `Cannot resume with --${name} new: the run was started ` +
+            (before[name] === null ? "without it" : `with ${before[name]}`),
         ),
       );
     }
@@ -233,6 +234,14 @@ Deno.test("checkSame() takes what an earlier version did not store as its defaul
     new UsageError("Cannot resume with --rotate true: the run was started with false"),
   );
   assert.throws(() => checkSame(parse("--scheduler", "constant"), before), /started with cosine/);
+  assert.throws(
+    () => checkSame(parse("--max_steps", "20"), before),
+    new UsageError("Cannot resume with --max_steps 20: the run was started without it"),
+  );
+  assert.throws(
+    () => checkSame(parse(), stored("--max_steps", "7")),
+    new UsageError("Cannot resume with --max_steps left out: the run was started with 7"),
+  );
 });
 
 Deno.test("augmentSettings() joins defaults, file and flags", async () => {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { readAdapter } from "../../model/adapter.ts";
-import { writeSafetensors } from "../../model/safetensors.ts";
+import { readSafetensors, writeSafetensors } from "../../model/safetensors.ts";
 import { scheduleFactor } from "../../model/schedule.ts";
 import { GPU_OFF } from "../testing.ts";
 import { type Outcome, runCommand } from "./command.ts";
@@ -189,6 +189,21 @@ Deno.test({
       assert.equal(outcome.code, 0, outcome.stderr);
       assert.deepEqual(resultLines(outcome), last);
     });
+
+    await t.step("eval and embed take a backbone as it is", async () => {
+      const backbone = [
+        ...["--model", "vits16", "--weights", join(folder, "weights.safetensors")],
+        ...["--img_size", "32", "--num_workers", "0"],
+      ];
+      const outcome = await succeed("eval", [...backbone, ...test]);
+      assert.match(resultLines(outcome)[0]!, /^\[OVERALL\] Queries: 8, /);
+      const file = join(folder, "backbone.safetensors");
+      await succeed("embed", [...backbone, ...test, "--output", file]);
+      const tokens = (await readSafetensors(file)).tensors.get("query")!;
+      assert.deepEqual(tokens.shape, [8, 384]);
+      const again = await succeed("eval", ["--embeddings", file, ...test]);
+      assert.deepEqual(resultLines(again), resultLines(outcome));
+    });
     await Deno.remove(folder, { recursive: true });
   },
 });
@@ -216,7 +231,14 @@ Deno.test("train refuses pairs that fill no batch, or have no pictures, before i
       `Cannot train on ${near}: its 1 entries make 0 pairs with --train_mode pos, expected 1 or more`,
     ],
     [
-      ["--train_pairs_meta_file", join(folder, "pairs.json"), "--data_root", empty],
+      // Nor is a batch too large for them what is wrong.
+      [
+        "--train_pairs_meta_file",
+        join(folder, "pairs.json"),
+        "--data_root",
+        empty,
+        "--batch_size=5",
+      ],
       `Cannot find pictures in ${empty}: none of 8 that were tried is there, expected the data ` +
       "root of drone/0.jpg (--data_root, or its entry's data_root)",
     ],

@@ -1,13 +1,14 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { modelConfig, parameterShapes } from "../../model/config.ts";
-import { hashed } from "../../model/hash_rule.ts";
+import { hashed, randomBackbone } from "../../model/hash_rule.ts";
 import {
   parseSafetensors,
   readSafetensors,
   toFloat32,
   writeSafetensors,
 } from "../../model/safetensors.ts";
+import { backboneOfTensors, digestOf } from "../../model/weights.ts";
 import { checkWeights, main } from "../../scripts/weights.ts";
 
 /** Registers a test with an empty folder. */
@@ -25,9 +26,11 @@ function folderTest(name: string, fn: (folder: string) => Promise<void>): void {
 folderTest("main() --random writes a backbone that checkWeights() accepts", async (folder) => {
   const output = join(folder, "random.safetensors");
   await main(["--random", "vits16", "--seed", "3", "--output", output]);
-  const { sha256, ...summary } = await checkWeights(output, modelConfig("vits16"));
+  const config = modelConfig("vits16");
+  const { sha256, digest, ...summary } = await checkWeights(output, config);
   assert.deepEqual(summary, { parameters: 21_586_944, dtypes: ["F32"], qvBias: false });
   assert.match(sha256, /^[0-9a-f]{64}$/);
+  assert.equal(digest, digestOf(backboneOfTensors(randomBackbone(config, 3), config)));
   const name = "blocks.11.attn.proj.bias";
   const file = await readSafetensors(output);
   assert.deepEqual(toFloat32(file, name), hashed(name, [384], 3));
