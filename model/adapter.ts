@@ -177,6 +177,11 @@ export async function writeAdapter(folder: string, adapter: Adapter): Promise<vo
   await writeFolderAtomic(folder, encodeAdapter(adapter));
 }
 
+/** Files of an adapter folder; none without one. */
+export function adapterFiles(folder: string | null): string[] {
+  return folder === null ? [] : [CONFIG_FILE, TENSORS_FILE].map((name) => join(folder, name));
+}
+
 /**
  * Reads an adapter folder, of geolora or of PEFT. {@linkcode checkAdapter} holds it against a model.
  *
@@ -196,10 +201,14 @@ export async function readAdapter(folder: string): Promise<Adapter> {
   };
 
   const modules: LoraModule[] = [];
+  const pathOf = new Map<string, string>();
   for (const key of file.tensors.keys()) {
     const path = /^base_model\.model\.(.+)\.lora_A\.weight$/.exec(key)?.[1];
     if (path === undefined) continue;
     const name = layerName(path, config, file.path);
+    const other = pathOf.get(name);
+    if (other !== undefined) refuse(file.path, `"${other}" and "${path}" both adapt "${name}"`);
+    pathOf.set(name, path);
     const { rank, alpha } = rankAndAlpha(config, path);
     const loraA = take(key, ([, width = 0]) => [rank, width]);
     const loraB = take(key.replace(/A\.weight$/, "B.weight"), ([height = 0]) => [height, rank]);
@@ -316,7 +325,9 @@ async function readConfig(folder: string): Promise<PeftConfig> {
       const wanted = below === null ? "" : `, expected an adapter's folder, as ${below}`;
       throw new NotFound(`Cannot read ${path}: there is no such file${wanted}`);
     }
-    if (!(cause instanceof TypeError || cause instanceof SyntaxError)) throw cause;
+    if (!(cause instanceof TypeError || cause instanceof SyntaxError)) {
+      throw new Error(`Cannot read ${path}: ${(cause as Error).message}`, { cause });
+    }
     const Kind = cause instanceof SyntaxError ? SyntaxError : TypeError;
     throw new Kind(`Cannot load ${path}: ${cause.message}`, { cause });
   }

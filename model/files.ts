@@ -88,7 +88,7 @@ async function replaceFolder(
     }
     await Deno.rename(fresh, path);
     await syncFolder(dirname(path));
-    if (!keepOld) await removeIfThere(aside);
+    if (!keepOld) await removeIfThere(aside).catch(() => {}); // the next time says so
   } catch (cause) {
     await removeIfThere(fresh).catch(() => {}); // what went wrong first is what matters
     throw new Error(`Cannot write ${path}: ${(cause as Error).message}`, { cause });

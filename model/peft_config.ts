@@ -52,7 +52,10 @@ const HARMLESS: ReadonlySet<string> = new Set([
   "peft_version",
   "revision",
   "runtime_config",
-  "exclude_modules", // what was excluded is not in the tensors
+  "exclude_modules", // what was left out is not in the tensors
+  "layers_to_transform",
+  "layers_pattern",
+  "eva_config", // how lora_A began
   "megatron_core", // these two have a value even where the option they belong to is off
   "qalora_group_size",
 ]);

@@ -36,10 +36,16 @@ export interface Backbone {
   get(name: string): Float32Array<ArrayBuffer>;
 }
 
+function qkvBiasOf(block: number): string {
+  return `blocks.${block}.attn.qkv.bias`;
+}
+
 /** SHA-256 of the parameters that are used, the same whatever dialect their file is written in. */
 export function digestOf(backbone: Backbone): string {
   const hash = createHash("sha256");
-  for (const name of parameterShapes(backbone.config).keys()) {
+  const { config, qvBias } = backbone;
+  const biases = qvBias ? Array.from({ length: config.depth }, (_, i) => qkvBiasOf(i)) : [];
+  for (const name of [...parameterShapes(config).keys(), ...biases]) {
     const { buffer, byteOffset, byteLength } = backbone.get(name);
     hash.update(new Uint8Array(buffer, byteOffset, byteLength));
   }
@@ -180,7 +186,7 @@ export function backboneOfFile(file: SafetensorsFile, config: ViTConfig): Backbo
     const names = biasNames(block);
     const shape = [config.embedDim * (names.length === 1 ? 3 : 1)];
     const parts = names.map((name) => toFloat32(file, take(name, shape)));
-    biases.set(`blocks.${block}.attn.qkv.bias`, joinBias(parts, config.embedDim));
+    biases.set(qkvBiasOf(block), joinBias(parts, config.embedDim));
   }
   for (const name of unread.values()) fail(`tensor "${name}" is not expected`);
 
@@ -205,7 +211,7 @@ export function backboneOfTensors(
 ): Backbone {
   return {
     config,
-    qvBias: tensors.has("blocks.0.attn.qkv.bias"),
+    qvBias: tensors.has(qkvBiasOf(0)),
     get: (name) => tensors.get(name) ?? noParameter(name, config),
   };
 }
@@ -223,7 +229,7 @@ export function timmTensors(backbone: Backbone): Map<string, FloatTensor> {
   }
   const width = config.embedDim;
   for (let block = 0; qvBias && block < config.depth; block++) {
-    const bias = backbone.get(`blocks.${block}.attn.qkv.bias`);
+    const bias = backbone.get(qkvBiasOf(block));
     const [q, v] = [bias.subarray(0, width), bias.subarray(2 * width)];
     tensors.set(`blocks.${block}.attn.q_bias`, { shape: [width], data: q });
     tensors.set(`blocks.${block}.attn.v_bias`, { shape: [width], data: v });

@@ -88,6 +88,25 @@ export function parseFlags<const T extends Record<string, FlagSpec>>(
   return values as FlagValues<T>;
 }
 
+/**
+ * Refuses flags that would change nothing.
+ *
+ * @param because Why they would not, as `belongs to --check`.
+ * @throws {UsageError} If one of `specs` has another value than its default.
+ */
+export function refuseUnused(
+  command: string,
+  flags: Readonly<Record<string, unknown>>,
+  specs: Record<string, FlagSpec>,
+  because: string,
+): void {
+  const defaults = parseFlags({ name: command, summary: "" }, specs, []);
+  for (const [name, fallback] of Object.entries(defaults)) {
+    if (flags[name] === fallback) continue;
+    throw new UsageError(`Cannot run ${command}: --${name} ${because}`);
+  }
+}
+
 /** What `parseArgs` says, and what may be meant; its advice is for other commands. */
 function reasonOf(message: string, args: string[], specs: Record<string, FlagSpec>): string {
   const [, flag] = /'(--\S+)' argument is ambiguous/.exec(message) ?? [];

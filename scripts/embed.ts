@@ -11,8 +11,9 @@ import { join } from "node:path";
 import { checkRoots } from "../data/check_pictures.ts";
 import { type NamedEmbeddings, pictureNames, toTensors } from "../eval/embeddings.ts";
 import { listPictures } from "../eval/folder.ts";
+import { adapterFiles } from "../model/adapter.ts";
 import { writeSafetensors } from "../model/safetensors.ts";
-import { parseFlags, runScript, UsageError } from "./cli.ts";
+import { parseFlags, refuseUnused, runScript, UsageError } from "./cli.ts";
 import { embedProtocol, embedWithBar, picturesOf, protocolOf } from "./evaluation.ts";
 import { checkImgSize, DATA_FLAGS, readEntries } from "./flags.ts";
 import { hasModel, INFERENCE_FLAGS, loadForFlags } from "./inference.ts";
@@ -45,7 +46,11 @@ export async function main(args: string[]): Promise<void> {
     throw new UsageError("Cannot run embed: give --adapter, or --model for a backbone as it is");
   }
   checkImgSize(flags.img_size, "embed");
-  checkOutputs([flags.output], [file, flags.weights, ...flags.pictures]);
+  checkOutputs(
+    [flags.output],
+    [file, flags.weights, ...flags.pictures, ...adapterFiles(flags.adapter)],
+  );
+  if (file === null) refuseUnused("embed", flags, DATA_FLAGS, "belongs to --test_pairs_meta_file");
   await keepOnly({
     write: [folderOf(flags.output), folderOf(layoutsFile())],
     pictures: true,

@@ -13,9 +13,10 @@ import { evaluate } from "../eval/evaluate.ts";
 import { resultLines } from "../eval/lines.ts";
 import { checkQuery, rankImage } from "../eval/rank_image.ts";
 import { reportHtml } from "../eval/report.ts";
+import { adapterFiles } from "../model/adapter.ts";
 import { writeFileAtomic } from "../model/files.ts";
 import { readSafetensors, toFloat32 } from "../model/safetensors.ts";
-import { type FlagValues, parseFlags, runScript, UsageError } from "./cli.ts";
+import { type FlagValues, parseFlags, refuseUnused, runScript, UsageError } from "./cli.ts";
 import { type Evaluated, evaluateWith, picturesOf, protocolOf } from "./evaluation.ts";
 import { checkImgSize, DATA_FLAGS, readEntries } from "./flags.ts";
 import { evaluateUniversity, UNIVERSITY_FLAGS } from "./eval_university.ts";
@@ -69,10 +70,16 @@ export async function main(args: string[]): Promise<void> {
       "Cannot run eval: give either --adapter, or --model for a backbone as it is, or --embeddings",
     );
   }
+  if (flags.embeddings !== null) {
+    refuseUnused("eval", flags, INFERENCE_FLAGS, "belongs to a model, got --embeddings");
+  }
   checkImgSize(flags.img_size, "eval");
   checkOutputs(
     [flags.json, flags.report, flags.answer],
-    [flags.test_pairs_meta_file, flags.embeddings, flags.weights],
+    [
+      ...[flags.test_pairs_meta_file, flags.embeddings, flags.weights],
+      ...adapterFiles(flags.adapter),
+    ],
   );
   await keepOnly({
     write: [
@@ -116,12 +123,7 @@ function checkLayout(flags: Flags): void {
   const [other, specs] = layout === "pairs"
     ? ["university", UNIVERSITY_FLAGS] as const
     : ["pairs", PAIRS_FLAGS] as const;
-  for (const [name, fallback] of Object.entries(parseFlags(COMMAND, specs, []))) {
-    if (flags[name as keyof Flags] === fallback) continue;
-    throw new UsageError(
-      `Cannot run eval: --${name} belongs to --layout ${other}, got --layout ${layout}`,
-    );
-  }
+  refuseUnused("eval", flags, specs, `belongs to --layout ${other}, got --layout ${layout}`);
 }
 
 /** Evaluates a pairs file with an adapter, or with a file of embeddings on the CPU. */

@@ -15,7 +15,7 @@
  *
  * @module
  */
-import { headTensors, readAdapter } from "../model/adapter.ts";
+import { adapterFiles, headTensors, readAdapter } from "../model/adapter.ts";
 import { mergeAdapter } from "../model/merge.ts";
 import { writeSafetensors } from "../model/safetensors.ts";
 import { parseFlags, runScript, UsageError } from "./cli.ts";
@@ -48,7 +48,7 @@ export async function main(args: string[]): Promise<void> {
     );
   }
   if (!flags.merged) throw new UsageError("Cannot run export: give --merged");
-  checkOutputs([flags.output], [flags.weights]);
+  checkOutputs([flags.output], [flags.weights, ...adapterFiles(flags.adapter)]);
   await keepOnly({ write: [folderOf(flags.output)] });
   keepReading(modelFiles(flags));
   const adapter = await readAdapter(flags.adapter);

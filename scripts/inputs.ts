@@ -18,7 +18,10 @@ export interface Inputs {
   backbone: Backbone;
 }
 
-/** SHA-256 of each; folders may have moved. */
+/**
+ * SHA-256 of each. Folders may have moved; the last one of a data root keeps its name, which is the
+ * `source` of entries that name none.
+ */
 export function digestsOf(
   { entries, testEntries, augment, backbone }: Inputs,
 ): Record<string, string> {
@@ -51,9 +54,12 @@ export function checkDigests(
 ): void {
   for (const [name, digest] of Object.entries(before)) {
     if (now[name] === digest) continue;
+    const hint = name.endsWith("pairs")
+      ? "; a data root that has moved must keep the name of its last folder"
+      : "";
     throw new Error(
       `Cannot resume: the ${name} have changed since the run began ` +
-        `(SHA-256 ${now[name]?.slice(0, 12)}, then ${digest.slice(0, 12)})`,
+        `(SHA-256 ${now[name]?.slice(0, 12)}, then ${digest.slice(0, 12)})${hint}`,
     );
   }
 }

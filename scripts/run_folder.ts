@@ -4,7 +4,7 @@
  * @module
  */
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { bytesIn, oldFolder } from "../model/files.ts";
 import { say } from "./progress.ts";
 
@@ -29,9 +29,13 @@ export class RunFolder {
   /** @throws {Error} If another process has it open, or a file cannot be opened. */
   constructor(path: string) {
     this.path = path;
-    const open = (name: string) =>
-      Deno.openSync(join(path, name), { write: true, create: true, append: true });
-    this.#files = { log: open(FILES.log), metrics: open(FILES.metrics) };
+    const log = openToAppend(join(path, FILES.log));
+    try {
+      this.#files = { log, metrics: openToAppend(join(path, FILES.metrics)) };
+    } catch (error) {
+      log.close();
+      throw error;
+    }
     if (isLocked(this.#files.log)) {
       this.close();
       throw new Error(`Cannot write to run ${path}: another process writes to it`);
@@ -127,6 +131,14 @@ export class RunFolder {
   }
 }
 
+function openToAppend(path: string): Deno.FsFile {
+  try {
+    return Deno.openSync(path, { write: true, create: true, append: true });
+  } catch (cause) {
+    throw new Error(`Cannot write ${path}: ${(cause as Error).message}`, { cause });
+  }
+}
+
 /** The lock goes with the process, however it ends. Some network file systems have no locks. */
 function isLocked(file: Deno.FsFile): boolean {
   if (Deno.build.os === "windows") return false; // there nobody could read the log meanwhile
@@ -186,6 +198,13 @@ export function findRun(modelPath: string, path: string): string {
   if (path !== "") {
     const above = join(path, "..");
     const run = existsSync(join(path, "trainer.json")) ? above : path;
+    const [last = "", old] = lastFolders(run);
+    if (run === above && resolve(path) === resolve(old!) && existsSync(last)) {
+      throw new Error(
+        `Cannot resume ${path}: ${last} is newer and would be taken, ` +
+          `move it away to go on from ${path}`,
+      );
+    }
     if (lastFolders(run).some(existsSync)) return run;
     const elsewhere = lastFolders(above).some(existsSync) ? `, give ${above}` : "";
     throw new Error(`Cannot resume ${path}: there is no checkpoint "last" in it${elsewhere}`);

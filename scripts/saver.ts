@@ -4,6 +4,8 @@ import { withRoomOf } from "../model/files.ts";
 import type { Trainer } from "../model/trainer.ts";
 import type { RunFolder } from "./run_folder.ts";
 
+const FINAL = "final";
+
 /** Writes the checkpoints of a run. A disk that is full for a while costs it nothing. */
 export class Saver {
   readonly #folder: RunFolder;
@@ -40,9 +42,10 @@ export class Saver {
   }
 
   /**
-   * Writes the adapters that wait, then `last/`: whoever resumes from it misses none.
+   * Writes the adapters that wait, then `last/`. One that cannot be written goes on waiting, and keeps
+   * neither the others nor `last/` back, which does not count it among the best.
    *
-   * @throws {Error} If something cannot be written; the next call tries again.
+   * @throws {Error} If something could not be written; the next call tries again.
    */
   async write(state: RunProgress): Promise<void> {
     await this.#save(await this.#checkpoint(state));
@@ -68,12 +71,14 @@ export class Saver {
   /**
    * Writes `final/`, and all that still waits.
    *
-   * @throws {Error} If something cannot be written.
+   * @throws {Error} If `final/` cannot be written.
    */
   async finish(): Promise<void> {
-    await this.keep("final");
-    await this.#writeWaiting();
-    this.#folder.note(`finished: ${this.#folder.join("final")}`);
+    await this.keep(FINAL);
+    const failure = await this.#writeWaiting();
+    if (this.#waiting.has(FINAL)) throw failure;
+    if (failure) this.#folder.note(`warning: ${failure.message}`);
+    this.#folder.note(`finished: ${this.#folder.join(FINAL)}`);
     this.#folder.flush();
   }
 
@@ -87,22 +92,43 @@ export class Saver {
   }
 
   async #save(checkpoint: Checkpoint): Promise<void> {
-    await this.#writeWaiting();
-    checkpoint.progress.written = this.#folder.written();
-    await saveCheckpoint(this.#folder.join("last"), checkpoint);
-    this.#savedStep = checkpoint.progress.step;
+    const failure = await this.#writeWaiting();
+    const { progress } = checkpoint;
+    progress.written = this.#folder.written();
+    const best = Object.entries(progress.best)
+      .filter(([source]) => !this.#waiting.has(folderName(bestName(source))));
+    await saveCheckpoint(this.#folder.join("last"), {
+      ...checkpoint,
+      progress: { ...progress, best: Object.fromEntries(best) },
+    });
+    this.#savedStep = progress.step;
+    if (failure) throw failure;
   }
 
-  /** Adapters and lines may take the room of the checkpoint before the last one. */
-  async #writeWaiting(): Promise<void> {
-    await withRoomOf(this.#folder.join("last"), async () => {
-      for (const [name, adapter] of this.#waiting) {
-        await writeAdapter(this.#folder.join(name), adapter);
+  /**
+   * Adapters and lines may take the room of the checkpoint before the last one.
+   *
+   * @returns Why the first one that still waits cannot be written, null if none waits.
+   */
+  async #writeWaiting(): Promise<Error | null> {
+    const withRoom = (work: () => Promise<void>) => withRoomOf(this.#folder.join("last"), work);
+    let failure: Error | null = null;
+    for (const [name, adapter] of this.#waiting) {
+      try {
+        await withRoom(() => writeAdapter(this.#folder.join(name), adapter));
         this.#waiting.delete(name);
+      } catch (error) {
+        failure ??= error as Error;
       }
-      this.#folder.flush();
-    });
+    }
+    await withRoom(() => Promise.resolve(this.#folder.flush()));
+    return failure;
   }
+}
+
+/** Folder of the adapter with the best recall on a source, or overall. */
+export function bestName(source: string): string {
+  return `best_${source}`;
 }
 
 function folderName(name: string): string {

@@ -127,15 +127,19 @@ export class StepLog {
     const entries = [...new Set(batch.map((pair) => pairs[pair]!.entry))].join(", ");
     folder.note(`step ${step} trained on entries ${entries}`);
     const message = `Cannot go on after step ${step}: loss ${loss}, ${skippedInARow} steps in a ` +
-      `row without finite gradients, ${await this.#largestGradient(step, batch)}; lower --lr, ` +
-      `or see the entries of the batch in ${folder.join("log.txt")}`;
+      `row without finite gradients, ${await this.#largestGradient(
+        step,
+        batch,
+      )}; start a new run with a ` +
+      `lower --lr, or see the entries of the batch in ${folder.join("log.txt")}`;
     folder.record(message);
     throw new Diverged(message);
   }
 
   /**
    * Makes the batch and its gradients once more, as the optimiser leaves none behind. In f32 the
-   * steps queued after this one may have moved the parameters meanwhile.
+   * steps queued after this one may have moved the parameters meanwhile; a pair that comes again
+   * within the epoch is augmented as the first time.
    */
   async #largestGradient(step: number, batch: readonly number[]): Promise<string> {
     const { trainer, loader, state, flags } = this.#options;

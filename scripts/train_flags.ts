@@ -11,7 +11,7 @@ import {
 } from "../data/augment_settings.ts";
 import type { Entry, Pair } from "../data/pairs.ts";
 import { LORA_TARGETS } from "../model/init.ts";
-import { type FlagSpec, type FlagValues, UsageError } from "./cli.ts";
+import { type FlagSpec, type FlagValues, refuseUnused, UsageError } from "./cli.ts";
 import { checkImgSize, DATA_FLAGS, MODEL_FLAGS } from "./flags.ts";
 
 /** Every flag of `train`. */
@@ -136,6 +136,9 @@ export const TRAIN_FLAGS = {
 /** Values of {@linkcode TRAIN_FLAGS}. */
 export type TrainFlags = FlagValues<typeof TRAIN_FLAGS>;
 
+/** What is done when it is asked for, and not again when the run is resumed. */
+const ONCE: readonly string[] = ["resume", "preview"];
+
 /**
  * Flags that change where a run reads and writes, not its losses; `inputs.ts` holds what is read.
  * `micro_batch` adds in another order: it changes the last bits, but decides on what GPU one can go on.
@@ -165,7 +168,7 @@ export function withStored(stored: Record<string, unknown>): typeof TRAIN_FLAGS 
   return Object.fromEntries(
     Object.entries(TRAIN_FLAGS).map(([name, spec]) => {
       const value = stored[name];
-      if (name === "resume" || value === null || value === undefined) return [name, spec];
+      if (ONCE.includes(name) || value === null || value === undefined) return [name, spec];
       return [name, { ...spec, required: false, default: value }];
     }),
   ) as typeof TRAIN_FLAGS;
@@ -226,6 +229,11 @@ export function checkNewRun(flags: TrainFlags): void {
   }
   if (!with_weight && k !== TRAIN_FLAGS.k.default) {
     refuse("--k is the slope of --with_weight, which is not given", k);
+  }
+  if (flags.test_pairs_meta_file === null) {
+    const { eval_mode, gallery, same_map } = DATA_FLAGS;
+    const specs = { eval_mode, gallery, same_map };
+    refuseUnused("train", flags, specs, "belongs to --test_pairs_meta_file, which is not given");
   }
   if (warmup_epochs > epochs) {
     refuse(

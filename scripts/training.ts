@@ -19,7 +19,7 @@ import { type BatchSource, type Epochs, samplerOf } from "./epochs.ts";
 import { evaluateWith } from "./evaluation.ts";
 import { writeRunReport } from "./report.ts";
 import type { RunFolder } from "./run_folder.ts";
-import { Saver } from "./saver.ts";
+import { bestName, Saver } from "./saver.ts";
 import { Diverged, StepLog } from "./step_log.ts";
 import { listenForStop } from "./stop.ts";
 import { smoothingOf } from "./train_flags.ts";
@@ -54,7 +54,8 @@ const SAVE_MS = 600_000;
 export async function runTraining(run: Run): Promise<void> {
   const { flags, folder, trainer, pairs, augment, gpu, epochs } = run;
   const total = Math.min(flags.max_steps ?? Infinity, epochs.batches);
-  const state = run.progress ?? beginning(run);
+  // Whoever resumes it again need not say anew what was said when it was resumed.
+  const state = run.progress ? { ...run.progress, flags: run.flags } : beginning(run);
   const saver = new Saver(folder, trainer, run.progress && state.step);
   const loader = createPairLoader({
     pairs,
@@ -216,14 +217,14 @@ async function evaluateRun(
     // An untrained adapter is no checkpoint.
     if (state.step === 0 || recall === null || !(recall > (state.best[source] ?? -1))) continue;
     state.best[source] = recall;
-    await saver.keep(`best_${source}`);
+    await saver.keep(bestName(source));
   }
 }
 
 /** Where parameters are that may be better than the last ones: these may be what diverged. */
 function whatIsOlder({ folder }: Run, { savedStep }: Saver): string {
   if (!existsSync(oldFolder(folder.join("last")))) return "";
-  return `; last/ is from after ${savedStep} steps, last.old/ from before`;
+  return `; last/ is from after ${savedStep} steps, last.old/ from before: move last/ away to resume it`;
 }
 
 /** What a stopped run can go on from, and how. */

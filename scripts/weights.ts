@@ -19,7 +19,7 @@ import {
   readWeights,
   timmTensors,
 } from "../model/weights.ts";
-import { parseFlags, runScript, UsageError } from "./cli.ts";
+import { parseFlags, refuseUnused, runScript, UsageError } from "./cli.ts";
 import { checkOutputs } from "./outputs.ts";
 import { folderOf, keepOnly, keepReading } from "./permissions.ts";
 
@@ -87,6 +87,14 @@ export async function main(args: string[]): Promise<void> {
   if (random === null && output !== null) {
     throw new UsageError("Cannot run weights: --output belongs to --random");
   }
+  const { model, seed } = FLAGS;
+  if (random === null) refuseUnused("weights", flags, { seed }, "belongs to --random");
+  else {refuseUnused(
+      "weights",
+      flags,
+      { model },
+      "is not of --random, which names its model itself",
+    );}
   checkOutputs([output]);
   const isOffline = random !== null || check !== null;
   await keepOnly({ write: [isOffline ? folderOf(output) : hubCache()], net: !isOffline });

@@ -65,12 +65,15 @@ Deno.test({
         async () => {
           const error = await fail("diverged", ["--lr", "1e30", "--clip_grad", "0"]);
           const [, step, gradient] =
-            /^error: Cannot go on after step (\d+): loss \S+, \d+ steps in a row without finite gradients, largest gradient (\S+) in (blocks\.0|head|logit_scale)\S*; lower --lr, /
+            /^error: Cannot go on after step (\d+): loss \S+, \d+ steps in a row without finite gradients, largest gradient (\S+) in (blocks\.0|head|logit_scale)\S*; start a new run with a lower --lr, /
               .exec(error)!;
           assert(!Number.isFinite(Number(gradient)), gradient);
           const run = theRun(path("diverged"));
-          const [, end = ""] = error.split("; lower --lr, or see the entries of the batch in ");
-          const older = /; last\/ is from after \d+ steps, last\.old\/ from before$/; // no --resume
+          const [, end = ""] = error.split(
+            "; start a new run with a lower --lr, or see the entries of the batch in ",
+          );
+          const older =
+            /; last\/ is from after \d+ steps, last\.old\/ from before: move last\/ away to resume it$/; // no --resume
           assert.equal(end.replace(older, ""), join(run, "log.txt"));
           assert.match(end, older);
           const log = await Deno.readTextFile(join(run, "log.txt"));

@@ -267,8 +267,6 @@ const refusedOptions: [options: Record<string, unknown>, message: string][] = [
   [{ bias: "lora_only" }, 'option "bias" is "lora_only", which is not supported'],
   [{ lora_bias: true }, 'option "lora_bias" is true, which is not supported'],
   [{ fan_in_fan_out: true }, 'option "fan_in_fan_out" is true, which is not supported'],
-  [{ layers_to_transform: [1] }, 'option "layers_to_transform" is [1], which is not supported'],
-  [{ layers_pattern: "blocks" }, 'option "layers_pattern" is "blocks", which is not supported'],
   [{ init_lora_weights: "pissa" }, 'option "init_lora_weights" is "pissa", which is not supported'],
   [{ option_of_tomorrow: 1 }, 'option "option_of_tomorrow" is 1, which is not supported'],
   [{ modules_to_save: ["head", "norm"] }, '"modules_to_save" has "norm", only "head" is supported'],
@@ -337,6 +335,11 @@ const refusedTensors: [
     `tensor "${key}.lora_magnitude_vector" is not expected: ` +
     "neither lora_A, lora_B nor of a saved head",
   ],
+  [
+    "one layer of two towers",
+    { ...peftTensors, ...renamed("model.blocks", "model.drone.blocks") },
+    '"blocks.0.attn.proj" and "drone.blocks.0.attn.proj" both adapt "blocks.0.attn.proj"',
+  ],
   ["no module", {}, "it has no lora_A, expected at least 1"],
   [
     "no head where one is announced",
@@ -381,6 +384,30 @@ folderTest(
     }
   },
 );
+
+folderTest(
+  "readAdapter() takes an adapter whatever chose its layers or began it",
+  async (folder) => {
+    await writePeft(folder, peftConfig, peftTensors);
+    const plain = await readAdapter(folder);
+    await Deno.remove(folder, { recursive: true });
+    await writePeft(folder, {
+      ...peftConfig,
+      ...{ layers_to_transform: [0], layers_pattern: "blocks" },
+      ...{ init_lora_weights: "eva", eva_config: { rho: 2, tau: 0.99 } },
+    }, peftTensors);
+    assert.deepEqual(await readAdapter(folder), plain);
+  },
+);
+
+folderTest("readAdapter() names a configuration that it cannot read", async (folder) => {
+  const path = join(folder, "adapter_config.json");
+  await Deno.mkdir(path, { recursive: true });
+  await assert.rejects(
+    readAdapter(folder),
+    (error: Error) => error.message.startsWith(`Cannot read ${path}: `),
+  );
+});
 
 folderTest("readAdapter() names the file that is missing or is not JSON", async (folder) => {
   await assert.rejects(readAdapter(folder), {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { join, relative } from "node:path";
 import {
+  exists,
   recoverFolder,
   revertFolder,
   withRoomOf,
@@ -164,6 +165,25 @@ folderTest(
     assert.deepEqual(await contents(folder), { "last/": "", "last/a": "four", "last/b": "1" });
   },
 );
+
+folderTest("writeFolderAtomic() has replaced a folder that cannot be removed", async (folder) => {
+  const path = join(folder, "last");
+  await makeFolder(path, "old");
+  const { remove } = Deno;
+  Deno.remove = async (name, options) => {
+    if (`${name}`.endsWith(".old") && await exists(`${name}`)) throw new Error("not permitted");
+    return await remove(name, options);
+  };
+  try {
+    await writeFolderAtomic(path, new Map([["a", "new"]]));
+    await assert.rejects(writeFolderAtomic(path, new Map([["a", "2"]])), /last: not permitted$/);
+  } finally {
+    Deno.remove = remove;
+  }
+  assert.deepEqual(await contents(folder), {
+    ...{ "last/": "", "last/a": "new", "last.old/": "", "last.old/a": "old" },
+  });
+});
 
 folderTest("writeFolderAtomic() makes the folders above", async (folder) => {
   await writeFolderAtomic(join(folder, "run", "last"), new Map([["a", "1"]]));

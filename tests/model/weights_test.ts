@@ -11,6 +11,7 @@ import {
   type Backbone,
   backboneOfFile,
   backboneOfTensors,
+  digestOf,
   loadBackbone,
   timmTensors,
 } from "../../model/weights.ts";
@@ -265,6 +266,19 @@ for (const [what, shapes, message] of refused) {
     });
   });
 }
+
+Deno.test("digestOf() knows biases of q and v", () => {
+  const tensors = tensorsOf({ ...timm, ...timmBias });
+  const before = digestOf(backboneOf(tensors));
+  for (const name of Object.keys(timmBias)) {
+    const { data } = tensors.get(name)!;
+    const value = data[1]!;
+    data[1] = value + 1;
+    assert.notEqual(digestOf(backboneOf(tensors)), before, name);
+    data[1] = value;
+  }
+  assert.equal(digestOf(backboneOf(tensors)), before);
+});
 
 Deno.test("backboneOfFile() refuses biases that only one block has", () => {
   const two = { ...plain, depth: 2 };

@@ -16,6 +16,12 @@ Deno.test("embed refuses a folder without pictures before it reads the adapter",
   }
 });
 
+Deno.test("embed refuses flags of a pairs file with --pictures", () =>
+  assert.rejects(main(["--model", "vits16", "--pictures", ".", "--output", "e", "--same_map"]), {
+    name: "UsageError",
+    message: "Cannot run embed: --same_map belongs to --test_pairs_meta_file",
+  }));
+
 Deno.test("embed wants a model", () =>
   assert.rejects(main(["--pictures", ".", "--output", "embeddings.safetensors"]), {
     name: "UsageError",

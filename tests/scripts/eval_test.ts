@@ -51,6 +51,12 @@ Deno.test("eval wants one thing to evaluate", async () => {
   }
 });
 
+Deno.test("eval refuses flags of a model with --embeddings", () =>
+  assert.rejects(main(["--embeddings", "e.safetensors", "--img_size", "512"]), {
+    name: "UsageError",
+    message: "Cannot run eval: --img_size belongs to a model, got --embeddings",
+  }));
+
 Deno.test("eval refuses a --rank_image past the queries before it reads embeddings", async () => {
   const folder = await Deno.makeTempDir();
   try {

@@ -78,6 +78,35 @@ Deno.test("checkDigests() names what has changed", () => {
 });
 
 Deno.test({
+  name: "train --resume goes on with data that have moved, and keeps in mind where they are",
+  ignore: GPU_OFF,
+  fn: async () => {
+    const folder = await Deno.makeTempDir();
+    const resume = async (...args: string[]) => {
+      const flags = ["--resume", "--model_path", join(folder, "runs"), ...args];
+      const { code, stderr } = await runCommand("train", flags);
+      assert.equal(code, 0, stderr);
+    };
+    try {
+      const [before, after] = [join(folder, "a/world"), join(folder, "b/world")];
+      await Deno.mkdir(before, { recursive: true });
+      await Deno.mkdir(join(folder, "b"));
+      await writeTinyWorld(before, 6);
+      const flags = [...tinyFlags(before), "--model_path", join(folder, "runs")];
+      const first = await runCommand("train", [...flags, "--depth", "1", "--max_steps", "2"]);
+      assert.equal(first.code, 0, first.stderr);
+      await Deno.rename(before, after);
+      const [, run] = /^finished: (.*)[/\\]final$/m.exec(first.stderr)!;
+      await Deno.remove(join(run!, "last"), { recursive: true }); // killed before its last save
+      await resume("--data_root", after, "--weights", join(after, "weights.safetensors"));
+      await resume();
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+});
+
+Deno.test({
   name: "train --resume refuses pairs that have changed",
   ignore: GPU_OFF,
   fn: async () => {

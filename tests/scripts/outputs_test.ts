@@ -46,6 +46,32 @@ Deno.test("checkOutputs() refuses an input, by whatever path", async () => {
   }
 });
 
+Deno.test("checkOutputs() refuses two outputs of one path", () =>
+  assert.throws(() => checkOutputs(["fresh.json", null, "./fresh.json"]), {
+    name: "TypeError",
+    message: "Cannot write ./fresh.json: it is given twice, expected two files",
+  }));
+
+for (
+  const [name, main, args] of [
+    ["embed", embed, ["--pictures", "no.jpg", "--output"]],
+    ["export", exporting, ["--merged", "--output"]],
+    ["eval", evaluate, ["--test_pairs_meta_file", "no.json", "--json"]],
+  ] as const
+) {
+  Deno.test(`${name} does not overwrite its adapter`, async () => {
+    const adapter = await Deno.makeTempDir();
+    for (const file of ["adapter_config.json", "adapter_model.safetensors"]) {
+      const path = join(adapter, file);
+      await Deno.writeTextFile(path, "");
+      await assert.rejects(main(["--adapter", adapter, ...args, path]), {
+        message: `Cannot write ${path}: it is an input, expected another file`,
+      });
+    }
+    await Deno.remove(adapter, { recursive: true });
+  });
+}
+
 // None of the inputs exists: an error about one of them would mean that the work has begun.
 const ADAPTER = ["--adapter", "no/adapter"];
 const EVAL = [...ADAPTER, "--test_pairs_meta_file", "no.json"];

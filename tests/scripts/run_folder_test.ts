@@ -237,6 +237,24 @@ folderTest("findRun() takes a run, or its checkpoint, by path", async (folder) =
   await Deno.rename(join(run, "last"), join(run, "last.old"));
   assert.equal(findRun("elsewhere", run), run);
   assert.equal(findRun("elsewhere", join(run, "last.old")), run);
+  await makeRun(run, 2);
+  const old = join(run, "last.old/");
+  assert.throws(
+    () => findRun("elsewhere", old),
+    new Error(
+      `Cannot resume ${old}: ${join(run, "last")} is newer and would be taken, ` +
+        `move it away to go on from ${old}`,
+    ),
+  );
+});
+
+folderTest("RunFolder names a file that it cannot open, and closes the other", async (folder) => {
+  await Deno.mkdir(join(folder, "metrics.jsonl"));
+  const path = join(folder, "metrics.jsonl");
+  assert.throws(
+    () => new RunFolder(folder),
+    (error: Error) => error.message.startsWith(`Cannot write ${path}: `),
+  );
 });
 
 folderTest("findRun() names the run of another checkpoint", async (folder) => {

@@ -119,6 +119,41 @@ saverTest("Saver writes adapters that wait before the checkpoint", async (saver,
   assert.deepEqual(written, ["best_overall", "last"]);
 });
 
+saverTest(
+  "Saver keeps neither last nor final back for an adapter that cannot be written",
+  async (saver, path) => {
+    const { rename } = Deno;
+    const { progress } = smallCheckpoint(1);
+    const bestIn = async () => (await loadCheckpoint(join(path, "last"))).progress.best;
+    await saver.keep("best_overall");
+    await saver.keep("best_2024-05-01");
+    Deno.rename = (from, to) =>
+      `${to}`.endsWith("best_overall") ? Promise.reject(new Error("busy")) : rename(from, to);
+    try {
+      await saver.tryWrite(progress);
+      assert.equal(saver.savedStep, 1);
+      assert.deepEqual(await bestIn(), { "2024-05-01": 12.5 });
+      await saver.finish();
+    } finally {
+      Deno.rename = rename;
+    }
+    const log = await Deno.readTextFile(join(path, "log.txt"));
+    const failure = `Cannot write ${join(path, "best_overall")}: busy`;
+    assert.deepEqual(log.split("\n"), [
+      `warning: cannot save after 1 steps: ${failure}; training goes on, 1 steps are saved`,
+      `warning: ${failure}`,
+      `finished: ${join(path, "final")}`,
+      "",
+    ]);
+    assert.deepEqual(namesIn(path), [
+      ...["best_2024-05-01", "final", "last", "log.txt", "metrics.jsonl"],
+    ]);
+    await saver.write(progress);
+    assert(namesIn(path).includes("best_overall"));
+    assert.deepEqual(await bestIn(), progress.best);
+  },
+);
+
 saverTest("Saver.tryWrite() lets nothing but the disk fail", async (saver, path, { trainer }) => {
   trainer.readState = () => Promise.reject(new Error("GPU lost"));
   await assert.rejects(saver.tryWrite(smallCheckpoint(1).progress), new Error("GPU lost"));

@@ -153,7 +153,7 @@ for (const [name, steps, precision, message] of ends) {
       assert.equal(
         error.message,
         `Cannot go on after ${message} in a row without finite gradients, largest gradient NaN ` +
-          "in head.0.bias; lower --lr, or see the entries of the batch in log.txt",
+          "in head.0.bias; start a new run with a lower --lr, or see the entries of the batch in log.txt",
       );
       assert.deepEqual(notes.slice(-2), [`step ${step} trained on entries 40, 50`, error.message]);
       return true;

@@ -188,6 +188,16 @@ Deno.test("checkNewRun() refuses flags that would do nothing", () => {
   for (const [args, wanted] of cases) {
     assert.throws(() => checkNewRun(parse(...args)), new UsageError(`Cannot run train: ${wanted}`));
   }
+  for (const [name, ...value] of [["eval_mode", "pos"], ["gallery", "folder"], ["same_map"]]) {
+    const flags = [`--${name}`, ...value];
+    assert.throws(
+      () => checkNewRun(parse(...flags)),
+      new UsageError(
+        `Cannot run train: --${name} belongs to --test_pairs_meta_file, which is not given`,
+      ),
+    );
+    checkNewRun(parse(...flags, "--test_pairs_meta_file", "test.json"));
+  }
   checkNewRun(parse());
   checkNewRun(parse("--with_weight", "--k", "3"));
   checkNewRun(parse("--label_smoothing", "0.3", "--lora_alpha=-1"));

@@ -65,6 +65,11 @@ Deno.test("main() refuses flags that do not go together", async () => {
   const refusals: [args: string[], problem: string][] = [
     [["--random", "vits16"], "--random needs --output"],
     [output, "--output belongs to --random"],
+    [["--check", "model.safetensors", "--seed", "7"], "--seed belongs to --random"],
+    [
+      ["--random", "vits16", ...output, "--model", "vitb16"],
+      "--model is not of --random, which names its model itself",
+    ],
     [["--check", "model.safetensors", ...output], "--output belongs to --random"],
     [
       ["--check", "model.safetensors", "--random", "vits16", ...output],
