@@ -35,7 +35,7 @@ export interface LoadOptions {
   images?: number;
   /** Decoding threads, default 0: the calling one. */
   numWorkers?: number;
-  /** Whose WebGPU, by default Deno's. */
+  /** Whose WebGPU, by default that of {@linkcode openGpu}. */
   host?: Host;
   /** What is known about the adapter's fastest kernels, and whether to find out more. */
   tuning?: Tuning;
@@ -123,7 +123,12 @@ export async function loadEmbedder(options: LoadOptions): Promise<PictureEmbedde
       imgSize,
       async embedPictures(paths) {
         checkGpu(gpu);
-        threads ??= openDecodePool({ numWorkers, settings: null });
+        if (threads?.failed) {
+          void threads.close();
+          threads = null;
+        }
+        // A picture may have changed since the last call: no file is held.
+        threads ??= openDecodePool({ numWorkers, settings: null, cacheBytes: 0 });
         return await embedPictures(embedder, paths, { imgSize, numWorkers, pool: threads });
       },
       close,

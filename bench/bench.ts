@@ -119,8 +119,7 @@ async function main(args: string[]): Promise<void> {
   }
   const topics = topic === null ? ["kernels", "step"] : [topic];
   const runs = topics.map((name) => {
-    const run = TOPICS[name];
-    if (run) return run;
+    if (Object.hasOwn(TOPICS, name)) return TOPICS[name]!;
     const known = [...Object.keys(TOPICS), "loader"].join(", ");
     throw new UsageError(`Cannot run bench: there is no "${name}", only ${known}`);
   });

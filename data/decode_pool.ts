@@ -10,6 +10,8 @@ import {
 
 /** Threads that make pictures. */
 export interface DecodePool {
+  /** Whether a worker crashed: nothing runs any more. */
+  readonly failed: boolean;
   /**
    * Queues a picture. The queue has no limit: whoever fills it has.
    *
@@ -26,9 +28,11 @@ export interface PoolOptions {
   numWorkers: number;
   /** `null` where no job has a sample. */
   settings: AugmentSettings | null;
+  /** Most bytes of files to hold, of all workers together, default 64 MiB. A file that is held is not read again. */
+  cacheBytes?: number;
 }
 
-const CACHE_BYTES = 64 * 2 ** 20; // of all workers together
+const CACHE_BYTES = 64 * 2 ** 20;
 
 /** Source files have a worker's module beside them; in a bundle or binary all is one module. */
 function workerUrl(): URL {
@@ -41,17 +45,20 @@ function workerUrl(): URL {
  *
  * @throws {RangeError} If `numWorkers` is not a whole number, 0 or more.
  */
-export function openDecodePool({ numWorkers, settings }: PoolOptions): DecodePool {
+export function openDecodePool(
+  { numWorkers, settings, cacheBytes = CACHE_BYTES }: PoolOptions,
+): DecodePool {
   if (!Number.isInteger(numWorkers) || numWorkers < 0) {
     throw new RangeError(
       `Cannot start decode workers: their number is ${numWorkers}, must be a whole number >= 0`,
     );
   }
-  const setup = { settings, cacheBytes: CACHE_BYTES / Math.max(1, numWorkers) };
+  const setup = { settings, cacheBytes: cacheBytes / Math.max(1, numWorkers) };
   if (numWorkers === 0) {
     const { make, stop } = createPictureMaker(setup);
     let closed = false;
     return {
+      failed: false, // without a thread there is none to crash
       async run(job) {
         const result = await make(job);
         if (closed) throw closedError();
@@ -93,6 +100,9 @@ export function openDecodePool({ numWorkers, settings }: PoolOptions): DecodePoo
   });
 
   return {
+    get failed() {
+      return failure !== undefined;
+    },
     run(job) {
       if (failure !== undefined) return Promise.reject(failure);
       const { promise, resolve, reject } = Promise.withResolvers<PictureResult>();

@@ -46,11 +46,17 @@ export async function openSharp(): Promise<Decoder> {
   return {
     name: "sharp",
     async header(bytes) {
-      const { format, width, height, orientation } = await awake(
+      const { format, width, height, orientation, channels, depth } = await awake(
         sharp(bytes, OPTIONS).metadata(),
       );
       if (!FORMATS.includes(format)) {
         throw new SyntaxError(`its format is ${format}, must be one of ${FORMATS.join(", ")}`);
+      }
+      // Bands beyond colour and transparency, floats: no picture to look at, as of a thermal camera.
+      if (channels > 4 || !["uchar", "ushort"].includes(depth)) {
+        throw new SyntaxError(
+          `it has ${channels} channels of ${depth}, must be at most 4 of uchar or ushort`,
+        );
       }
       return { width, height, orientation: orientation ?? 1 };
     },

@@ -56,6 +56,23 @@ export function isWorkerScope(): boolean {
   return "WorkerGlobalScope" in globalThis && self.name === WORKER_NAME;
 }
 
+/** How long a disk is waited for that does not answer, as one behind a network, milliseconds. */
+const WAITS = [500, 5000];
+
+/** Reads again what could not be read; what is not there only once. */
+async function patiently<T>(read: () => Promise<T>): Promise<T> {
+  for (const wait of WAITS) {
+    try {
+      return await read();
+    } catch (error) {
+      const isMissing = (error as Error).cause instanceof Deno.errors.NotFound;
+      if (isMissing && wait !== WAITS[0]) throw error;
+      await new Promise((resolve) => setTimeout(resolve, wait));
+    }
+  }
+  return await read();
+}
+
 /** What runs in a worker, or on the main thread where there is none. */
 export function createPictureMaker({ settings, cacheBytes }: WorkerSetup): PictureMaker {
   const cache = new ByteCache(cacheBytes);
@@ -65,7 +82,7 @@ export function createPictureMaker({ settings, cacheBytes }: WorkerSetup): Pictu
   const makeNow = async ({ path, size, sample }: PictureJob): Promise<PictureResult> => {
     if (stopped) return { error: `Cannot decode ${path}: the loader was closed` };
     try {
-      const bytes = await cache.read(path);
+      const bytes = await patiently(() => cache.read(path));
       const decoder = await openDecoder();
       return sample === null || settings === null
         ? await decodePicture(bytes, { name: path, width: size, height: size, decoder })

@@ -6,7 +6,7 @@
 import { readFile, stat } from "node:fs/promises";
 import { basename, isAbsolute, join, posix, resolve } from "node:path";
 import { parseJson, show } from "./json.ts";
-import { checkEntry, couldBeDegrees, referencesOf, toLocation } from "./raw_entry.ts";
+import { asDegrees, checkEntry, referencesOf, toLocation } from "./raw_entry.ts";
 
 /** A picture of a data set; (root, folder, name) is its key. */
 export interface Picture {
@@ -118,10 +118,10 @@ export async function readPairsText(path: string): Promise<string> {
 /**
  * Parses a JSON array of entries.
  *
- * Values under a `lat_lon` key are degrees. Values under an `x_y` key are metres, unless *all* of
- * the source's values in the file could be degrees: within -90..90 and -180..180, and each
- * reference within 0.1 of its query. Metres do not look like that: tiles miss a query by more than
- * 10 cm.
+ * Values under a `lat_lon` key are degrees. Values under an `x_y` key are metres, unless all of the
+ * source's values in the file are within -90..90 and -180..180, and in most of its entries each
+ * reference is within 0.1 of its query. Metres do not look like that: tiles miss a query by more than
+ * 10 cm. A few entries of degrees may, as those of a camera that had no position yet.
  *
  * A backslash parts folders in the paths of pictures, as `/` does: files come from Windows too. So a
  * picture whose name holds one, as Linux allows, cannot be named.
@@ -151,7 +151,14 @@ export function parseEntries(text: string, options: ParseOptions): Entry[] {
     const source = raw.dataset_source ?? (basename(resolve(root)).toLowerCase() || "data");
     return { ...raw, where, root: withoutSlash(root), source };
   });
-  const inMetres = new Set(raws.filter((raw) => !couldBeDegrees(raw)).map(({ source }) => source));
+  const inMetres = new Set<string>();
+  for (const [source, entries] of Map.groupBy(raws, ({ source }) => source)) {
+    const { near = [], far = [], "out of range": out = [] } = Object.groupBy(
+      entries,
+      (raw) => asDegrees(raw) ?? "unknown",
+    );
+    if (out.length > 0 || (far.length > 0 && far.length >= near.length)) inMetres.add(source);
+  }
 
   const pictures = new Map<string, Picture>(); // one object a picture: a tile is named many times
   return raws.map((raw, index) => {

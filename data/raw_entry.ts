@@ -3,16 +3,21 @@
  *
  * @module
  */
+import { posix } from "node:path";
 import { z } from "zod";
 import { show } from "./json.ts";
 import type { Location, PairMode } from "./pairs.ts";
 
 const point = z.tuple([z.number(), z.number()]); // zod's number is finite
 const latLon = z.tuple([z.number().min(-90).max(90), z.number().min(-180).max(180)]);
-/** A file from Windows may part folders by a backslash; so none can be in a name. */
-const withSlashes = (path: string) => path.replaceAll("\\", "/");
-const folder = z.string().transform(withSlashes);
-const file = z.string().min(1).transform(withSlashes);
+/**
+ * One spelling a path, as pictures are told apart by theirs. A file from Windows may part folders by a
+ * backslash; so none can be in a name.
+ */
+const spelled = (path: string) =>
+  path === "" ? path : posix.normalize(path.replaceAll("\\", "/")).replace(/^\.\/?$/, "");
+const folder = z.string().transform(spelled);
+const file = z.string().min(1).transform(spelled);
 const names = z.array(file);
 const weights = z.array(z.number().min(0)); // overlaps, or what grows with them
 
@@ -125,20 +130,21 @@ export function toLocation(
 }
 
 /**
- * Whether an entry's `x_y` values could be [latitude, longitude]: all in range, and each reference
- * within 0.1 of its query, 11 km in degrees but 10 cm in metres.
+ * What an entry's `x_y` values are as [latitude, longitude]: out of range, far if a reference is more
+ * than 0.1 from its query, 11 km in degrees but 10 cm in metres, or near; null if nothing tells.
  */
-export function couldBeDegrees(raw: RawEntry): boolean {
+export function asDegrees(raw: RawEntry): "out of range" | "far" | "near" | null {
   const query = raw.drone_loc_x_y;
   const references = [
     ...raw.pair_pos_sate_loc_x_y_list ?? [],
     ...raw.pair_pos_semipos_sate_loc_x_y_list ?? [],
   ];
   const inRange = ([lat, lon]: Point) => Math.abs(lat) <= 90 && Math.abs(lon) <= 180;
-  return (!query || inRange(query)) && references.every((reference) => {
-    if (!inRange(reference)) return false;
-    if (!query) return true;
-    const turn = Math.abs(reference[1] - query[1]);
-    return Math.abs(reference[0] - query[0]) < 0.1 && Math.min(turn, 360 - turn) < 0.1;
-  });
+  if (![...query ? [query] : [], ...references].every(inRange)) return "out of range";
+  if (!query || references.length === 0) return null;
+  const isNear = ([lat, lon]: Point) => {
+    const turn = Math.abs(lon - query[1]);
+    return Math.abs(lat - query[0]) < 0.1 && Math.min(turn, 360 - turn) < 0.1;
+  };
+  return references.every(isNear) ? "near" : "far";
 }

@@ -71,7 +71,8 @@ export class Replacer {
 
   /**
    * Pairs that could stand in for one of a batch, endlessly: random, none with a picture known to
-   * be damaged, and at first none that shares ground with another pair of the batch.
+   * be damaged, and at first none that shares ground with another pair of the batch, as far as the
+   * pairs of the run tell: of semi-positives that are not among them it knows nothing.
    *
    * @param others Indices of the other pairs of the batch.
    * @param keys Whatever tells draws apart.

@@ -197,7 +197,8 @@ export function universityLines(
  * An answer file: a line a query, with the names of its ten best references.
  *
  * `tab`: file names between tabs, as `test_160k.py` writes them; `space`: without their extension
- * between single spaces, as in the ACM MM'24 challenge. A video goes by the name of its folder. If
+ * between single spaces, as in the ACM MM'24 challenge, though its folders, which have no numbers,
+ * cannot be read. A video goes by the name of its folder. If
  * two pictures of the gallery have the same file name, all have their folder in front.
  *
  * @param rankings Of all queries, with indices of `gallery`.

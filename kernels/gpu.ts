@@ -1,5 +1,5 @@
 /**
- * The device and its memory: open an adapter, hold tensors, move bytes. With `plan.ts`,
+ * The device and its memory: open an adapter, hold tensors, move bytes. With `plan.ts`, `clock.ts`,
  * `texels.ts` and `ring.ts` this is the only code that touches a `GPUDevice`.
  *
  * @module

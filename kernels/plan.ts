@@ -1,8 +1,8 @@
 /**
  * A plan: kernels recorded once over fixed tensors, replayed as often as a run has steps.
  *
- * Recording compiles pipelines and makes bind groups; replaying does neither and allocates
- * nothing, so a step costs the host one encode and one submit.
+ * Recording compiles pipelines and {@linkcode Plan.ready} makes bind groups; replaying does neither and
+ * allocates nothing, so a step costs the host one encode and a submit for each half TFLOP.
  *
  * @module
  */
@@ -135,6 +135,7 @@ let commandsOf: (plan: Plan) => Command[];
 export class Plan {
   readonly #gpu: Gpu;
   #unbound: Unbound[] = [];
+  #failure: SyntaxError | null = null;
   readonly #parts: Command[][] = [[]];
   #open = this.#parts[0]!;
   readonly #checks: { label: string; error: Promise<GPUError | null> }[] = [];
@@ -304,7 +305,8 @@ export class Plan {
     for (const each of unbound) this.#checked(each.dispatch.label, () => this.#bind(each));
     for (const { label, error } of this.#checks.splice(0)) {
       const found = await error;
-      if (found) throw new SyntaxError(`Cannot compile kernel "${label}": ${found.message}`);
+      if (!found) continue;
+      throw this.#failure = new SyntaxError(`Cannot compile kernel "${label}": ${found.message}`);
     }
   }
 
@@ -314,6 +316,7 @@ export class Plan {
 
   /** All kernels and copies, in order. */
   #commands(): Command[] {
+    if (this.#failure) throw this.#failure;
     const [first] = this.#unbound;
     if (first) throw new Error(`Cannot run kernel "${first.run.label}": its plan is not ready`);
     return this.#parts.flat();
@@ -332,9 +335,8 @@ export class Plan {
     const commands = this.#commands();
     const times = new Float64Array(commands.length);
     const tick = await tickMs(this.#gpu);
-    const slots = 1024; // commands a query set; WebGPU allows 4096 timestamps
-    for (let start = 0; start < times.length; start += slots) {
-      const part = commands.slice(start, start + slots);
+    let start = 0;
+    for (const part of submitsOf(this.#gpu, commands)) {
       const stamps = await readStamps(this.#gpu, 2 * part.length, (encoder, querySet) => {
         part.forEach((command, i) => encodeTimed(encoder, command, { querySet, slot: 2 * i }));
       });
@@ -342,9 +344,29 @@ export class Plan {
         const ticks = Number(stamps[2 * i + 1]! - stamps[2 * i]!);
         times[start + i] = Math.max(0, ticks) * tick; // drivers may step back between passes
       }
+      start += part.length;
     }
     return sumByLabel(commands, times);
   }
+}
+
+/** Cuts commands into those of a submit with timestamps. */
+function submitsOf(gpu: Gpu, commands: readonly Command[]): Command[][] {
+  const slots = 1024; // commands a query set; WebGPU allows 4096 timestamps
+  const most = mostFlops(gpu);
+  let part: Command[] = [];
+  let flops = 0;
+  const parts = [part];
+  for (const command of commands) {
+    const more = isCopy(command) ? 0 : command.flops;
+    if (part.length === slots || (flops > 0 && flops + more > most)) {
+      parts.push(part = []);
+      flops = 0;
+    }
+    part.push(command);
+    flops += more;
+  }
+  return parts;
 }
 
 /** Encodes a command with timestamps around it; copies have them too. */
@@ -393,6 +415,10 @@ function sumByLabel(commands: readonly Command[], times: Float64Array): ProfileR
  */
 const SUBMIT_FLOPS = 5e11;
 
+function mostFlops({ isCpu }: Gpu): number {
+  return isCpu ? Infinity : SUBMIT_FLOPS;
+}
+
 /**
  * Encodes plans one after the other, then what `after` encodes.
  *
@@ -409,7 +435,7 @@ export function encodePlans(
   let encoder = gpu.device.createCommandEncoder();
   let pass: GPUComputePassEncoder | null = null;
   let flops = 0;
-  const most = gpu.isCpu ? Infinity : SUBMIT_FLOPS;
+  const most = mostFlops(gpu);
   const endPass = () => {
     pass?.end();
     pass = null;

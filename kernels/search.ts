@@ -71,16 +71,18 @@ const IN_FLIGHT = 16; // chunks in the queue at most: each keeps a staging copy 
  *
  * Costs queries × references × dim multiplications, and once more for the references that are a
  * truth. At no time are there more scores than those of 2048 queries and one chunk. One kernel makes
- * them all, adding in one order, so equal rows score the same. Everything allocated is freed, also
- * on error.
+ * them all, adding in one order, so equal rows score the same. Tensors are freed, also on error.
  *
  * @returns One result a query, in order.
- * @throws {TypeError} If the arrays do not hold whole rows, or there is not one list a query.
+ * @throws {TypeError} If `dim` is no whole number above 0, the arrays do not hold whole rows, or there is not one list a query.
  * @throws {RangeError} If `k` or `chunk` is below 1, a truth is no index of the gallery, or a score
  * is NaN or infinite.
  */
 export async function searchGallery(gpu: Gpu, input: SearchInput): Promise<SearchResult[]> {
   const { dim, chunk = 1024 } = input;
+  if (!(Number.isInteger(dim) && dim >= 1)) {
+    throw new TypeError(`Cannot search: dim is ${dim}, must be a whole number above 0`);
+  }
   const truths = input.truths ??
     Array.from({ length: Math.floor(input.queries.length / dim) }, () => []);
   const { count, references } = checkInput({ ...input, truths, chunk });

@@ -304,7 +304,7 @@ export function smoothingOf(weights: Float32Array, flags: TrainFlags): Float32Ar
 
 async function readText(path: string): Promise<string> {
   try {
-    return await Deno.readTextFile(path);
+    return (await Deno.readTextFile(path)).replace(/^\ufeff/, ""); // editors on Windows mark UTF-8
   } catch (cause) {
     throw new Error(`Cannot read ${path}: ${(cause as Error).message}`, { cause });
   }

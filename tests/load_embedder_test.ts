@@ -152,6 +152,45 @@ embedderTest(
   },
 );
 
+embedderTest("embedPictures() sees that a picture has changed", async () => {
+  const path = await Deno.makeTempFile({ suffix: ".jpg" });
+  try {
+    using embedder = await loadEmbedder({ weights, imgSize });
+    const embeddings: Float32Array[] = [];
+    for (const picture of [DRONE, TILE]) {
+      await Deno.copyFile(picture, path);
+      embeddings.push(await embedder.embedPictures([path]));
+    }
+    assert.deepEqual(embeddings, [
+      await embedder.embedPictures([DRONE]),
+      await embedder.embedPictures([TILE]),
+    ]);
+    assert.notDeepEqual(embeddings[0], embeddings[1]);
+  } finally {
+    await Deno.remove(path);
+  }
+});
+
+embedderTest("embedPictures() starts threads anew where one has crashed", async () => {
+  const { Worker } = globalThis;
+  const started: Worker[] = [];
+  globalThis.Worker = class extends Worker {
+    constructor(...given: ConstructorParameters<typeof Worker>) {
+      super(...given);
+      started.push(this);
+    }
+  };
+  try {
+    using embedder = await loadEmbedder({ weights, imgSize, numWorkers: 1 });
+    const first = await embedder.embedPictures([DRONE]);
+    started[0]!.dispatchEvent(new ErrorEvent("error", { message: "gone", cancelable: true }));
+    assert.deepEqual(await embedder.embedPictures([DRONE]), first);
+    assert.equal(started.length, 2);
+  } finally {
+    globalThis.Worker = Worker;
+  }
+});
+
 embedderTest("close() frees the GPU, and so does the end of `using`", async () => {
   for (const end of ["close", Symbol.dispose] as const) {
     const loaded = await loadEmbedder({ weights, imgSize });

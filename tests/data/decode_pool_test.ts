@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { join } from "node:path";
+import sharp, { type SharpOptions } from "sharp";
 import { openDecodePool } from "../../data/decode_pool.ts";
 import { createPictureMaker, isWorkerScope } from "../../data/decode_worker.ts";
 
@@ -33,6 +35,45 @@ Deno.test("DecodePool.run() fails when a worker crashes, and never hangs", async
     }
   } finally {
     globalThis.Worker = Worker;
+  }
+});
+
+for (const numWorkers of [0, 1]) {
+  Deno.test(`a pool with ${numWorkers} workers reads a picture again that has changed`, async () => {
+    const path = await Deno.makeTempFile({ suffix: ".png" });
+    const pool = openDecodePool({ numWorkers, settings: null, cacheBytes: 0 });
+    try {
+      for (const level of [10, 240]) {
+        const create = { width: 4, height: 4, channels: 3, background: { r: level, g: 0, b: 0 } };
+        await sharp({ create } as SharpOptions).png().toFile(path);
+        const result = await pool.run({ path, size: 4, sample: null });
+        assert("pixels" in result);
+        assert.equal(result.pixels[0], level);
+      }
+    } finally {
+      await pool.close();
+      await Deno.remove(path);
+    }
+  });
+}
+
+Deno.test("a pool waits for a picture that is not there for a moment, but not for ever", async () => {
+  const folder = await Deno.makeTempDir();
+  const path = join(folder, "late.png");
+  const pool = openDecodePool({ numWorkers: 0, settings: null });
+  try {
+    const create = { width: 4, height: 4, channels: 3, background: "#123456" };
+    const late = pool.run({ path, size: 4, sample: null });
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    await sharp({ create } as SharpOptions).png().toFile(path);
+    assert("pixels" in await late);
+    const missing = join(folder, "none.png");
+    assert.deepEqual(await pool.run({ path: missing, size: 4, sample: null }), {
+      error: `Cannot read ${missing}: no such file`,
+    });
+  } finally {
+    await pool.close();
+    await Deno.remove(folder, { recursive: true });
   }
 });
 

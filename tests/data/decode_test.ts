@@ -261,3 +261,46 @@ Deno.test("readPicture() says which file is missing", async () => {
     message: "Cannot read no/such.jpg: no such file",
   });
 });
+
+/** A 4 x 4 TIFF of zeros; `format` is 1 for unsigned, 2 for signed, 3 for floats. */
+function tiff({ channels, bits, format }: Record<"channels" | "bits" | "format", number>) {
+  const bytes = 16 * channels * bits / 8;
+  // Width, height, bits, compression, grey or RGB, offset, channels, rows, bytes, more channels, format.
+  const tags = [
+    ...[[256, 4], [257, 4], [258, bits], [259, 1], [262, channels < 3 ? 1 : 2], [273, 256]],
+    ...[[277, channels], [278, 4], [279, bytes], [338, 0], [339, format]],
+  ];
+  const file = new DataView(new ArrayBuffer(256 + bytes));
+  file.setUint32(0, 0x002a4949, true);
+  file.setUint32(4, 8, true);
+  file.setUint16(8, tags.length, true);
+  tags.forEach(([tag, value], i) => {
+    // A value of each channel does not fit into the entry: all are in front of the pixels.
+    const each = [258, 339].includes(tag!) ? channels : tag === 338 ? Math.max(1, channels - 3) : 1;
+    const at = 10 + 12 * i;
+    file.setUint16(at, tag!, true);
+    file.setUint16(at + 2, 3, true);
+    file.setUint32(at + 4, each, true);
+    const place = each > 2 ? 160 + 16 * (tag! % 7) : at + 8;
+    if (each > 2) file.setUint32(at + 8, place, true);
+    for (let c = 0; c < each; c++) file.setUint16(place + 2 * c, value!, true);
+  });
+  return new Uint8Array(file.buffer);
+}
+
+Deno.test("decodePicture() refuses measurements that are stored as pictures", async () => {
+  const [decoder] = decoders;
+  await pixelsOf(tiff({ channels: 3, bits: 8, format: 1 }), decoder!);
+  await pixelsOf(tiff({ channels: 1, bits: 16, format: 1 }), decoder!);
+  for (
+    const [channels, bits, format, depth] of [
+      ...[[5, 8, 1, "uchar"], [3, 32, 3, "float"], [1, 16, 2, "short"]] as const,
+    ]
+  ) {
+    await assert.rejects(pixelsOf(tiff({ channels, bits, format }), decoder!), {
+      name: "SyntaxError",
+      message: `Cannot decode x: it has ${channels} channels of ${depth}, ` +
+        "must be at most 4 of uchar or ushort",
+    });
+  }
+});

@@ -108,6 +108,12 @@ Deno.test("parseEntries() tells degrees from metres by all values of a source", 
     ),
     ["metres", "metres", "degrees"],
   );
+  // One camera without a position, or one reference far away, makes no metres of degrees.
+  const good = at("vpair", [50.3, 7.1], [50.3005, 7.1004]);
+  for (const bad of [at("vpair", [0, 0], [50.3, 7.1]), at("vpair", [50.3, 7.1], [50.3, 7.3])]) {
+    assert.deepEqual(units(good, bad, good), ["degrees", "degrees", "degrees"]);
+    assert.deepEqual(units(good, bad), ["metres", "metres"]);
+  }
   // A small site in metres: in the range of degrees, but references lie metres away.
   assert.deepEqual(units(at("lab", [10, 20], [14, 17])), ["metres"]);
   assert.deepEqual(units(at("lab", [10, 20], [14, 20])), ["metres"]);
@@ -144,6 +150,18 @@ Deno.test("parseEntries() takes the paths of Windows for what they are", async (
   } finally {
     await Deno.remove(root, { recursive: true });
   }
+});
+
+Deno.test("parseEntries() knows a picture by any spelling of its path", () => {
+  const entries = ["tiles", "./tiles", "tiles//", "a/../tiles/."].map((dir) => ({
+    ...SMALL,
+    ...{ sate_img_dir: dir, pair_pos_sate_img_list: ["./x.png"] },
+  }));
+  const pictures = parse(entries).flatMap(({ references }) => references.map((r) => r.picture));
+  assert.equal(new Set(pictures).size, 1);
+  assert.deepEqual([pictures[0]!.folder, pictures[0]!.name], ["tiles", "x.png"]);
+  const here = parse(["", ".", "./"].map((dir) => ({ ...SMALL, drone_img_dir: dir })));
+  assert.equal(new Set(here.map(({ query }) => query)).size, 1);
 });
 
 Deno.test("parseEntries() ignores unknown keys, also those that name a prototype", () => {

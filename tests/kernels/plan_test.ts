@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import {
+  checkGpu,
   createTensor,
   destroyTensor,
   type Gpu,
@@ -17,6 +18,7 @@ import {
   submit,
   wgslOf,
 } from "../../kernels/plan.ts";
+import { tickMs } from "../../kernels/clock.ts";
 import { gpuTest } from "../testing.ts";
 import { leftBy, madeBy } from "./made.ts";
 
@@ -261,6 +263,38 @@ gpuTest(
     assert.deepEqual([...await readTensor(gpu, x)], [expected]);
   },
 );
+
+gpuTest("Plan.profile() cuts work as long too", async (gpu) => {
+  const submitsOf = async (isCpu: boolean) => {
+    const device: Gpu = { ...gpu, isCpu };
+    const plan = new Plan(device);
+    for (const flops of [4e11, 0, 4e11, 4e11]) {
+      plan.add(affine(createTensor(gpu, [1]), 2, 0, { flops }));
+    }
+    await plan.ready();
+    await tickMs(device); // looks at the clock, once
+    const { submit } = gpu.device.queue;
+    let submits = 0;
+    gpu.device.queue.submit = (commands) => (submits++, submit.call(gpu.device.queue, commands));
+    const [row] = await plan.profile();
+    gpu.device.queue.submit = submit;
+    assert.equal(row!.calls, 4);
+    assert.equal(row!.flops, 12e11);
+    return submits;
+  };
+  assert.equal(await submitsOf(true), 1);
+  assert.equal(await submitsOf(false), 3);
+});
+
+gpuTest("a plan with a kernel that does not compile never runs", async (gpu) => {
+  const plan = new Plan(gpu);
+  plan.add(
+    affine(createTensor(gpu, [4]), 1, 0, { label: "broken", code: CODE.replace("PLUS);", ";") }),
+  );
+  await assert.rejects(plan.ready(), SyntaxError);
+  assert.throws(() => runPlans(gpu, [plan]), /^SyntaxError: Cannot compile kernel "broken": /);
+  checkGpu(gpu);
+});
 
 gpuTest("runPlans() throws what the run before it did wrong", async (gpu) => {
   const x = createTensor(gpu, [4]);

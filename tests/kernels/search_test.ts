@@ -201,8 +201,18 @@ gpuTest("searchGallery() needs no more memory for a larger gallery", async (gpu)
 gpuTest("searchGallery() waits for the GPU each time that 16 chunks are queued", async (gpu) => {
   const { queue } = gpu.device;
   const wait = queue.onSubmittedWorkDone;
-  let waits = 0;
-  queue.onSubmittedWorkDone = () => (waits++, wait.call(queue));
+  let [waits, waiting] = [0, 0];
+  queue.onSubmittedWorkDone = async () => {
+    waits++;
+    waiting++;
+    await wait.call(queue);
+    waiting--;
+  };
+  const { submit } = queue;
+  queue.submit = (commands) => {
+    assert.equal(waiting, 0, "more is queued meanwhile");
+    submit.call(queue, commands);
+  };
   const input = exactCase({ queries: 1, references: 40 * 64, dim: 4, k: 1 });
   await searchGallery(gpu, { ...input, chunk: 64 });
   assert.equal(waits, 2);
@@ -225,6 +235,12 @@ gpuTest("searchGallery() refuses input that does not fit", async (gpu) => {
         "wanted rows of 5 values and one list a query",
     ),
   );
+  for (const dim of [2.5, 0]) {
+    await refuse(
+      { dim },
+      new TypeError(`Cannot search: dim is ${dim}, must be a whole number above 0`),
+    );
+  }
   await refuse(
     { truths: [[]] },
     new TypeError(

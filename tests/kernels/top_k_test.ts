@@ -49,6 +49,21 @@ gpuTest("topK() keeps the best of all chunks, of equal scores the first", async 
   assert.deepEqual(await readTensor(gpu, input.bad), Float32Array.of(0, 0));
 });
 
+gpuTest("topK() serves more queries than a workgroup has lanes", async (gpu) => {
+  const count = 70;
+  const scores = Float32Array.from({ length: 2 * count }, (_, i) => i < count ? 0 : i);
+  const input = {
+    scores: uploadTensor(gpu, scores, [2, count]),
+    chunk: uploadTensor(gpu, Uint32Array.of(0, 2), [2], "u32"),
+    topScores: uploadTensor(gpu, new Float32Array(count).fill(NO_SCORE), [count, 1]),
+    topIndices: createTensor(gpu, [count, 1], "u32"),
+    bad: createTensor(gpu, [count], "u32"),
+  };
+  await runOnce(gpu, (plan) => topK(plan, input));
+  assert.deepEqual(await readTensor(gpu, input.topScores), scores.subarray(count));
+  assert.deepEqual(await readTensor(gpu, input.topIndices), new Float32Array(count).fill(1));
+});
+
 gpuTest("topK() leaves places empty when references are fewer", async (gpu) => {
   const input = createInput(gpu, 6);
   await feed(gpu, input, (plan) => topK(plan, input));

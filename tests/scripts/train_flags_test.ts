@@ -269,6 +269,8 @@ Deno.test("augmentSettings() joins defaults, file and flags", async () => {
       flip: { p: 0.25 },
       altitude_crop: [70, 150],
     });
+    await Deno.writeTextFile(file, '\ufeff{"flip": {"p": 0.5}}');
+    assert.deepEqual((await augmentSettings(parse("--augment", file)))!.flip, { p: 0.5 });
     await Deno.writeTextFile(file, '{"flop": {"p": 0.25}}');
     await assert.rejects(augmentSettings(parse("--augment", file)), (error: Error) => {
       return error.message.includes(file) && error.message.includes("flop");
