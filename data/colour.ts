@@ -21,7 +21,7 @@ export interface ColourJitter {
 /**
  * Changes brightness, contrast, saturation and hue, in a random order.
  *
- * @param random Uniform in [0, 1), called seven times.
+ * @param random Uniform in [0, 1), called eight times.
  */
 export function jitterColours(
   pixels: Uint8Array,

@@ -129,7 +129,7 @@ export async function readPairsText(path: string): Promise<string> {
  * @param text File content.
  * @throws {RangeError} If the text is longer than {@linkcode MAX_PAIRS_BYTES}.
  * @throws {SyntaxError} If the text is not JSON.
- * @throws {TypeError} If an entry has a wrong or missing value, lists of unequal length, no root or
+ * @throws {TypeError} If an entry has a wrong or missing value, longitude before latitude, lists of unequal length, no root or
  * a picture outside its root; the message names the file, the entry's index and the key.
  * @see https://github.com/Yux1angJi/GTA-UAV (the format)
  */
@@ -153,10 +153,16 @@ export function parseEntries(text: string, options: ParseOptions): Entry[] {
   });
   const inMetres = new Set<string>();
   for (const [source, entries] of Map.groupBy(raws, ({ source }) => source)) {
-    const { near = [], far = [], "out of range": out = [] } = Object.groupBy(
+    const { near = [], far = [], swapped = [], "out of range": out = [] } = Object.groupBy(
       entries,
       (raw) => asDegrees(raw) ?? "unknown",
     );
+    if (swapped.length > 0 && out.length === 0) {
+      const { where, drone_loc_x_y: found } = swapped[0]!;
+      throw new TypeError(
+        `${where} key "drone_loc_x_y": is ${show(found)}, expected latitude before longitude`,
+      );
+    }
     if (out.length > 0 || (far.length > 0 && far.length >= near.length)) inMetres.add(source);
   }
 

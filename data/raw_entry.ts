@@ -131,20 +131,25 @@ export function toLocation(
 
 /**
  * What an entry's `x_y` values are as [latitude, longitude]: out of range, far if a reference is more
- * than 0.1 from its query, 11 km in degrees but 10 cm in metres, or near; null if nothing tells.
+ * than 0.1 from its query, 11 km in degrees but 10 cm in metres, or near; swapped if they would be
+ * near but for their order; null if nothing tells.
  */
-export function asDegrees(raw: RawEntry): "out of range" | "far" | "near" | null {
+export function asDegrees(raw: RawEntry): "out of range" | "far" | "near" | "swapped" | null {
   const query = raw.drone_loc_x_y;
   const references = [
     ...raw.pair_pos_sate_loc_x_y_list ?? [],
     ...raw.pair_pos_semipos_sate_loc_x_y_list ?? [],
   ];
-  const inRange = ([lat, lon]: Point) => Math.abs(lat) <= 90 && Math.abs(lon) <= 180;
-  if (![...query ? [query] : [], ...references].every(inRange)) return "out of range";
-  if (!query || references.length === 0) return null;
+  const points = [...query ? [query] : [], ...references];
+  const allWithin = (most: number) =>
+    points.every(([lat, lon]) => Math.abs(lat) <= most && Math.abs(lon) <= 180);
+  if (!allWithin(180)) return "out of range";
+  const isSwapped = !allWithin(90);
+  if (!query || references.length === 0) return isSwapped ? "out of range" : null;
   const isNear = ([lat, lon]: Point) => {
     const turn = Math.abs(lon - query[1]);
     return Math.abs(lat - query[0]) < 0.1 && Math.min(turn, 360 - turn) < 0.1;
   };
-  return references.every(isNear) ? "near" : "far";
+  if (!references.every(isNear)) return isSwapped ? "out of range" : "far";
+  return isSwapped ? "swapped" : "near";
 }

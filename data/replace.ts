@@ -70,9 +70,10 @@ export class Replacer {
   }
 
   /**
-   * Pairs that could stand in for one of a batch, endlessly: random, none with a picture known to
-   * be damaged, and at first none that shares ground with another pair of the batch, as far as the
-   * pairs of the run tell: of semi-positives that are not among them it knows nothing.
+   * Pairs that could stand in for one of a batch, endlessly: random, and at first none that shares
+   * ground with another pair of the batch, as far as the pairs of the run tell: of semi-positives that
+   * are not among them it knows nothing. What was found damaged before is drawn too, for a resumed run
+   * has not found it: a file that is cut off may be whole down to the end of one crop and not of another.
    *
    * @param others Indices of the other pairs of the batch.
    * @param keys Whatever tells draws apart.
@@ -81,7 +82,6 @@ export class Replacer {
     const random = counterRandom(...keys);
     for (let draw = 0;; draw++) {
       const index = integer(0, this.#pairs.length - 1, random);
-      if (!this.#isWhole(this.#pairs[index]!)) continue;
       if (draw < PATIENCE && others.some((other) => this.#shareGround(index, other))) continue;
       yield index;
     }

@@ -79,7 +79,7 @@ export interface Evaluation {
    * another unit. Null for a query that has no location, or none in the unit of any reference.
    */
   distances: (number[] | null)[];
-  /** `overall`, then each source in the order of the file. */
+  /** `overall` and each source in the order of the file, but numbers first, as in all objects. */
   metrics: Record<string, Metrics>;
 }
 

@@ -6,12 +6,12 @@
 import { type Dirent, readdirSync, realpathSync, statSync } from "node:fs";
 import { join } from "node:path";
 
-const PICTURE = /\.(jpe?g|png|webp|tiff?)$/i;
+const PICTURE = /\.(jpe?g|png|webp|tiff?|gif|avif|hei[cf]|jxl|jp2)$/i;
 
 /**
  * Names of all pictures in a folder and those below it, in the same order everywhere.
  *
- * A picture is a file called .jpg, .jpeg, .png, .webp, .tif or .tiff that is not hidden.
+ * A picture is a file that is not hidden, with an extension of a format that can be decoded.
  * Links count as what they lead to.
  *
  * @param folder Path.

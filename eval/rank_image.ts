@@ -52,7 +52,8 @@ export async function rankImage(input: Ranked & { query: number }): Promise<Uint
   checkQuery(input.protocol, query);
   const ranking = evaluation.rankings[query]!;
   const pictures = [queries[query]!, ...ranking.top.map((j) => gallery[j]!)];
-  const thumbnails = await Promise.all(pictures.map(({ picture }) => thumbnailOf(picture)));
+  const thumbnails: Thumbnail[] = [];
+  for (const { picture } of pictures) thumbnails.push(await thumbnailOf(picture)); // each whole in memory
   const tallest = Math.max(...thumbnails.map(({ height }) => height));
   const canvas = new Canvas({
     width: GAP + pictures.length * (CELL + GAP),

@@ -114,6 +114,12 @@ async function trainEpochs(run: Run, work: Work): Promise<void> {
   const { state, saver, log, loader, total, signal } = work;
   const warmup = flags.warmup_epochs * epochs.batches / flags.epochs;
   const schedule = { schedule: flags.scheduler as Schedule, warmup, total };
+  if (warmup >= total && state.step === 0) {
+    folder.note(
+      `warning: the warm-up takes ${Math.ceil(warmup)} steps and the run ${total}: --lr is never ` +
+        "reached, lower --warmup_epochs",
+    );
+  }
   const sampler = samplerOf(run, state.sampler);
   if (state.step === 0 && !flags.no_zero_shot) await evaluateRun(run, work, 0);
 

@@ -72,13 +72,15 @@ async function strip(ranked: Ranked, query: number): Promise<Markup> {
   const { picture, source, location } = queries[query]!;
   const { top, topScores, positiveRanks } = evaluation.rankings[query]!;
   const truth = truths[query]!;
-  const answers = await Promise.all(top.map(async (j, i) => ({
+  const images: Markup[] = [];
+  for (const j of top) images.push(await imageTag(gallery[j]!.picture, REFERENCE_SIDE)); // each whole in memory
+  const answers = top.map((j, i) => ({
     verdict: verdictOf(truth, j),
     location: gallery[j]!.location,
     score: topScores[i]!,
     distance: evaluation.distances[query]?.[i],
-    image: await imageTag(gallery[j]!.picture, REFERENCE_SIDE),
-  })));
+    image: images[i]!,
+  }));
   return markup`<article class="strip">
 <header><b class="name">${picture.name}</b> · ${source} · first right reference at rank ${
     fixed(positiveRanks[0]! + 1, 0)

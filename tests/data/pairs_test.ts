@@ -118,7 +118,18 @@ Deno.test("parseEntries() tells degrees from metres by all values of a source", 
   assert.deepEqual(units(at("lab", [10, 20], [14, 17])), ["metres"]);
   assert.deepEqual(units(at("lab", [10, 20], [14, 20])), ["metres"]);
   assert.deepEqual(units(at("fiji", [-17, 179.99], [-17, -179.99])), ["degrees"]); // date line
-  assert.deepEqual(units(at("map", [91, 0], [91, 0])), ["metres"]);
+  assert.deepEqual(units(at("map", [91, 0], [91, 3])), ["metres"]);
+  assert.deepEqual(units(at("map", [91, 0], [91, 0]), at("map", [900, 0], [900, 3])), [
+    ...["metres", "metres"],
+  ]);
+  for (const others of [[], [at("visloc", [32.3, 119.8], [32.3005, 119.8])]]) {
+    assert.throws(() => units(...others, at("visloc", [119.8, 32.3], [119.8, 32.3005])), {
+      name: "TypeError",
+      message:
+        `Cannot parse a.json: entry ${others.length} key "drone_loc_x_y": is [119.8,32.3], ` +
+        "expected latitude before longitude",
+    });
+  }
   assert.deepEqual(units(at("map", [0, 181], [0, 181])), ["metres"]);
   assert.deepEqual(parse([at("vpair", [50.3, 7.1], [50.3, 7.1])])[0]!.location, {
     unit: "degrees",

@@ -13,6 +13,7 @@ Deno.test("listPictures() lists pictures of all levels in one order", () => {
         "a.jpg",
         "b.jpg",
         "Z.webp",
+        "f.avif",
         "é.tif",
         "notes.txt",
         ".hidden.png",
@@ -25,6 +26,7 @@ Deno.test("listPictures() lists pictures of all levels in one order", () => {
       "b.jpg",
       "b/2.jpeg",
       "b/c/1.PNG",
+      "f.avif",
       "é.tif",
     ]);
   } finally {

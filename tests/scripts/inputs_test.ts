@@ -113,9 +113,13 @@ Deno.test({
     const folder = await Deno.makeTempDir();
     try {
       await writeTinyWorld(folder, 6);
-      const flags = [...tinyFlags(folder), "--depth", "1", "--max_steps", "2"];
+      const flags = [...tinyFlags(folder), "--depth", "1", "--max_steps", "1", "--warmup_epochs=2"];
       const first = await runCommand("train", flags);
       assert.equal(first.code, 0, first.stderr);
+      assert.match(
+        first.stderr,
+        /^warning: the warm-up takes \d+ steps and the run 1: --lr is never reached, lower /m,
+      );
       const others = Array.from({ length: 6 }, (_, i) => pair(`${i}.jpg`, `${(i + 1) % 6}.jpg`));
       await Deno.writeTextFile(join(folder, "pairs.json"), JSON.stringify(others));
       const runs = join(folder, "runs");
