@@ -166,13 +166,14 @@ export function parseEntries(text: string, options: ParseOptions): Entry[] {
     if (out.length > 0 || (far.length > 0 && far.length >= near.length)) inMetres.add(source);
   }
 
-  const pictures = new Map<string, Picture>(); // one object a picture: a tile is named many times
+  // One object a picture, in the first spelling of its path: a tile is named many times.
+  const pictures = new Map<string, Picture>();
   return raws.map((raw, index) => {
     const { where, root, source } = raw;
     const xyUnit = inMetres.has(source) ? "metres" : "degrees";
     const toPicture = (dir: string, name: string, key: string): Picture => {
       const picture = { root, folder: withoutSlash(dir), name };
-      const id = pictureKey(picture);
+      const id = pictureKey({ root, folder: plain(dir), name: plain(name) });
       const known = pictures.get(id);
       if (known !== undefined) return known;
       checkPicture(picture, `${where} key "${key}"`, allowOutsideRoot);
@@ -193,6 +194,11 @@ export function parseEntries(text: string, options: ParseOptions): Entry[] {
       duplicateId: raw.duplicate_id ?? 0,
     };
   });
+}
+
+/** One spelling a path: "./drone" and "drone//" are "drone". */
+function plain(path: string): string {
+  return withoutSlash(posix.normalize(path));
 }
 
 /** So that "drone/" and "drone" are one folder. */

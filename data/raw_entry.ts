@@ -3,21 +3,16 @@
  *
  * @module
  */
-import { posix } from "node:path";
 import { z } from "zod";
 import { show } from "./json.ts";
 import type { Location, PairMode } from "./pairs.ts";
 
 const point = z.tuple([z.number(), z.number()]); // zod's number is finite
 const latLon = z.tuple([z.number().min(-90).max(90), z.number().min(-180).max(180)]);
-/**
- * One spelling a path, as pictures are told apart by theirs. A file from Windows may part folders by a
- * backslash; so none can be in a name.
- */
-const spelled = (path: string) =>
-  path === "" ? path : posix.normalize(path.replaceAll("\\", "/")).replace(/^\.\/?$/, "");
-const folder = z.string().transform(spelled);
-const file = z.string().min(1).transform(spelled);
+/** A file from Windows may part folders by a backslash; so none can be in a name. */
+const withSlashes = (path: string) => path.replaceAll("\\", "/");
+const folder = z.string().transform(withSlashes);
+const file = z.string().min(1).transform(withSlashes);
 const names = z.array(file);
 const weights = z.array(z.number().min(0)); // overlaps, or what grows with them
 

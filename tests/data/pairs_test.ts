@@ -170,7 +170,8 @@ Deno.test("parseEntries() knows a picture by any spelling of its path", () => {
   }));
   const pictures = parse(entries).flatMap(({ references }) => references.map((r) => r.picture));
   assert.equal(new Set(pictures).size, 1);
-  assert.deepEqual([pictures[0]!.folder, pictures[0]!.name], ["tiles", "x.png"]);
+  const { folder, name } = pictures[0]!;
+  assert.deepEqual([folder, name], ["tiles", "./x.png"]); // the first spelling
   const here = parse(["", ".", "./"].map((dir) => ({ ...SMALL, drone_img_dir: dir })));
   assert.equal(new Set(here.map(({ query }) => query)).size, 1);
 });

@@ -128,7 +128,7 @@ Deno.test({
     }
     await t.step("eval: neither adapter nor embeddings", async () => {
       const outcome = await runCommand("eval", ["--test_pairs_meta_file", at("pairs.json")]);
-      assertRefused(outcome, 2, /^error: Cannot run eval: give either --adapter or --embeddings$/);
+      assertRefused(outcome, 2, /^error: Cannot run eval: give either --adapter, or --model for /);
     });
     await t.step("train: a picture of 1 x 1 and one of 12,000 x 9,000 work", async () => {
       const args = train("--train_pairs_meta_file", at("sizes.json"), "--no_augment");
