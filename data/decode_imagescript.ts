@@ -54,8 +54,8 @@ function overBlack(rgba: Uint8ClampedArray, stride: number, box: Crop): Uint8Arr
 }
 
 /**
- * Reads the extent that a JPEG or PNG declares, and the orientation of a JPEG, which imagescript does not tell
- * before it has allocated the picture.
+ * Reads the extent that a JPEG or PNG declares, and the orientation of a JPEG, which imagescript does
+ * not tell before it has allocated the picture.
  *
  * @throws {SyntaxError} If the bytes are neither, or end before their header does.
  */

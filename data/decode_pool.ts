@@ -28,7 +28,10 @@ export interface PoolOptions {
   numWorkers: number;
   /** `null` where no job has a sample. */
   settings: AugmentSettings | null;
-  /** Most bytes of files to hold, of all workers together, default 64 MiB. A file that is held is not read again. */
+  /**
+   * Most bytes of files to hold, of all workers together, default 64 MiB. A file that is held is not
+   * read again.
+   */
   cacheBytes?: number;
 }
 

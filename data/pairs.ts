@@ -129,8 +129,8 @@ export async function readPairsText(path: string): Promise<string> {
  * @param text File content.
  * @throws {RangeError} If the text is longer than {@linkcode MAX_PAIRS_BYTES}.
  * @throws {SyntaxError} If the text is not JSON.
- * @throws {TypeError} If an entry has a wrong or missing value, longitude before latitude, lists of unequal length, no root or
- * a picture outside its root; the message names the file, the entry's index and the key.
+ * @throws {TypeError} If an entry has a wrong or missing value, longitude before latitude, lists of
+ * unequal length, no root or a picture outside its root; the message names the file, the entry's index and the key.
  * @see https://github.com/Yux1angJi/GTA-UAV (the format)
  */
 export function parseEntries(text: string, options: ParseOptions): Entry[] {
@@ -157,7 +157,8 @@ export function parseEntries(text: string, options: ParseOptions): Entry[] {
       entries,
       (raw) => asDegrees(raw) ?? "unknown",
     );
-    if (swapped.length > 0 && out.length === 0) {
+    const isMostlyDegrees = near.length + swapped.length > far.length;
+    if (swapped.length > 0 && out.length === 0 && isMostlyDegrees) {
       const { where, drone_loc_x_y: found } = swapped[0]!;
       throw new TypeError(
         `${where} key "drone_loc_x_y": is ${show(found)}, expected latitude before longitude`,

@@ -52,8 +52,8 @@ export async function rankImage(input: Ranked & { query: number }): Promise<Uint
   checkQuery(input.protocol, query);
   const ranking = evaluation.rankings[query]!;
   const pictures = [queries[query]!, ...ranking.top.map((j) => gallery[j]!)];
-  const thumbnails: Thumbnail[] = [];
-  for (const { picture } of pictures) thumbnails.push(await thumbnailOf(picture)); // each whole in memory
+  const thumbnails: Thumbnail[] = []; // one after the other: each is whole in memory for a while
+  for (const { picture } of pictures) thumbnails.push(await thumbnailOf(picture));
   const tallest = Math.max(...thumbnails.map(({ height }) => height));
   const canvas = new Canvas({
     width: GAP + pictures.length * (CELL + GAP),

@@ -354,17 +354,18 @@ export class Plan {
 function submitsOf(gpu: Gpu, commands: readonly Command[]): Command[][] {
   const slots = 1024; // commands a query set; WebGPU allows 4096 timestamps
   const most = mostFlops(gpu);
-  let part: Command[] = [];
+  const parts: Command[][] = [];
   let flops = 0;
-  const parts = [part];
   for (const command of commands) {
     const more = isCopy(command) ? 0 : command.flops;
-    if (part.length === slots || (flops > 0 && flops + more > most)) {
-      parts.push(part = []);
-      flops = 0;
+    const part = parts.at(-1);
+    if (!part || part.length === slots || (flops > 0 && flops + more > most)) {
+      parts.push([command]);
+      flops = more;
+    } else {
+      part.push(command);
+      flops += more;
     }
-    part.push(command);
-    flops += more;
   }
   return parts;
 }

@@ -74,7 +74,8 @@ const IN_FLIGHT = 16; // chunks in the queue at most: each keeps a staging copy 
  * them all, adding in one order, so equal rows score the same. Tensors are freed, also on error.
  *
  * @returns One result a query, in order.
- * @throws {TypeError} If `dim` is no whole number above 0, the arrays do not hold whole rows, or there is not one list a query.
+ * @throws {TypeError} If `dim` is no whole number above 0, the arrays do not hold whole rows, or there
+ * is not one list a query.
  * @throws {RangeError} If `k` or `chunk` is below 1, a truth is no index of the gallery, or a score
  * is NaN or infinite.
  */

@@ -72,8 +72,8 @@ async function strip(ranked: Ranked, query: number): Promise<Markup> {
   const { picture, source, location } = queries[query]!;
   const { top, topScores, positiveRanks } = evaluation.rankings[query]!;
   const truth = truths[query]!;
-  const images: Markup[] = [];
-  for (const j of top) images.push(await imageTag(gallery[j]!.picture, REFERENCE_SIDE)); // each whole in memory
+  const images: Markup[] = []; // one after the other: each is whole in memory for a while
+  for (const j of top) images.push(await imageTag(gallery[j]!.picture, REFERENCE_SIDE));
   const answers = top.map((j, i) => ({
     verdict: verdictOf(truth, j),
     location: gallery[j]!.location,

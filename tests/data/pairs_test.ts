@@ -114,6 +114,8 @@ Deno.test("parseEntries() tells degrees from metres by all values of a source", 
     assert.deepEqual(units(good, bad, good), ["degrees", "degrees", "degrees"]);
     assert.deepEqual(units(good, bad), ["metres", "metres"]);
   }
+  const still = at("lab", [100, 20], [100, 20]); // no degrees the wrong way round: the others tell
+  assert.deepEqual(units(still, at("lab", [10, 20], [14, 17])), ["metres", "metres"]);
   // A small site in metres: in the range of degrees, but references lie metres away.
   assert.deepEqual(units(at("lab", [10, 20], [14, 17])), ["metres"]);
   assert.deepEqual(units(at("lab", [10, 20], [14, 20])), ["metres"]);

@@ -284,6 +284,7 @@ gpuTest("Plan.profile() cuts work as long too", async (gpu) => {
   };
   assert.equal(await submitsOf(true), 1);
   assert.equal(await submitsOf(false), 3);
+  assert.deepEqual(await new Plan(gpu).profile(), [], "nothing is no submit");
 });
 
 gpuTest("a plan with a kernel that does not compile never runs", async (gpu) => {
