@@ -163,11 +163,13 @@ async function checkFolder(path: string): Promise<void> {
   throw new Deno.errors.NotFound(`Cannot write ${path}: there is no folder ${dirname(path)}`);
 }
 
-/** Removes temporary files of `path` that no living writer can own. */
+/** Removes temporary files of `path` that no living writer can own, and nobody else's. */
 async function removeStale(path: string): Promise<void> {
   const folder = dirname(path);
-  for await (const { name } of Deno.readDir(folder)) {
-    if (!name.startsWith(`${basename(path)}.`) || !name.endsWith(".tmp")) continue;
+  const base = basename(path);
+  for await (const { name, isFile } of Deno.readDir(folder)) {
+    const isOurs = name.startsWith(base) && /^\.[0-9a-f]{8}\.tmp$/.test(name.slice(base.length));
+    if (!isFile || !isOurs) continue;
     const info = await Deno.stat(join(folder, name)).catch(() => null); // renamed meanwhile
     if (info?.mtime && Date.now() - info.mtime.getTime() > STALE) {
       await removeIfThere(join(folder, name));

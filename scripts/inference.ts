@@ -76,7 +76,7 @@ export function weightsWarning({ input }: Adapter, backbone: Backbone): string |
   if (found === input.weights) return null;
   return `the adapter was trained on other weights of ${backbone.config.name} ` +
     `(digest ${input.weights.slice(0, 12)}, here ${found.slice(0, 12)}): results will differ, ` +
-    "see --weights; `weights --check` tells the digest of a file";
+    "see --weights; `weights --check` tells that of all blocks of a file";
 }
 
 /**

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { bytesIn, oldFolder } from "../model/files.ts";
 import { say } from "./progress.ts";
@@ -231,8 +231,8 @@ function lastFolders(run: string): string[] {
 
 function foldersIn(path: string): string[] {
   if (!existsSync(path)) return [];
-  return [...Deno.readDirSync(path)].filter(({ isDirectory }) => isDirectory)
-    .map(({ name }) => join(path, name));
+  const isFolder = (path: string) => statSync(path, { throwIfNoEntry: false })?.isDirectory();
+  return [...Deno.readDirSync(path)].map(({ name }) => join(path, name)).filter(isFolder); // or a link
 }
 
 function timeOf(path: string): number | null {

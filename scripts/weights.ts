@@ -117,7 +117,7 @@ export async function main(args: string[]): Promise<void> {
   console.log(`parameters  ${parameters.toLocaleString("en")} as ${dtypes.join(", ")}`);
   console.log(`q, v bias   ${qvBias ? "yes" : "none"}`);
   console.log(`sha256      ${sha256}`);
-  console.log(`digest      ${digest}, of the parameters, as in adapters`);
+  console.log(`digest      ${digest}, of the parameters of all blocks, as in adapters`);
 }
 
 async function download(config: ViTConfig): Promise<string> {

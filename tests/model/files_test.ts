@@ -111,14 +111,16 @@ folderTest(
   "writeFileAtomic() removes what a killed process left, and nothing else",
   async (folder) => {
     const old = new Date(Date.now() - 2 * 3_600_000);
-    for (const name of ["f.0a.tmp", "g.0a.tmp", "f.1b.tmp", "f.txt"]) {
+    for (
+      const name of ["f.0a0a0a0a.tmp", "g.0a0a0a0a.tmp", "f.1b1b1b1b.tmp", "f.txt", "f.mine.tmp"]
+    ) {
       await Deno.writeTextFile(join(folder, name), name);
-      if (name !== "f.1b.tmp") await Deno.utime(join(folder, name), old, old);
+      if (name !== "f.1b1b1b1b.tmp") await Deno.utime(join(folder, name), old, old);
     }
     await writeFileAtomic(join(folder, "f"), "new");
     assert.deepEqual(
       Object.keys(await contents(folder)).sort(),
-      ["f", "f.1b.tmp", "f.txt", "g.0a.tmp"],
+      ["f", "f.1b1b1b1b.tmp", "f.mine.tmp", "f.txt", "g.0a0a0a0a.tmp"],
     );
   },
 );

@@ -227,6 +227,9 @@ folderTest("findRun() finds the run whose checkpoint is the newest", async (fold
   assert.equal(findRun(folder, ""), join(folder, "vit_b", "0301"));
   await makeRun(join(folder, "vit_a", "0904"), 6000, "last.old"); // killed while it saved
   assert.equal(findRun(folder, ""), join(folder, "vit_a", "0904"));
+  await Deno.mkdir(join(folder, "here"));
+  await Deno.symlink(join(folder, "vit_b"), join(folder, "here", "vit_b")); // as on another disk
+  assert.equal(findRun(join(folder, "here"), ""), join(folder, "here", "vit_b", "0301"));
 });
 
 folderTest("findRun() takes a run, or its checkpoint, by path", async (folder) => {
