@@ -13,13 +13,20 @@ export class Saver {
   /** Adapters to be written, by folder. */
   readonly #waiting = new Map<string, Adapter>();
   #savedStep: number | null;
+  /** Recalls of the best adapters that are written, by source. */
+  #best: Readonly<Record<string, number>>;
   #tried = performance.now();
 
-  /** @param savedStep Steps taken up to the checkpoint that a resumed run goes on from, else null. */
-  constructor(folder: RunFolder, trainer: Trainer, savedStep: number | null) {
+  /** @param saved What the checkpoint says that a resumed run goes on from, else null. */
+  constructor(
+    folder: RunFolder,
+    trainer: Trainer,
+    saved: Pick<RunProgress, "step" | "best"> | null,
+  ) {
     this.#folder = folder;
     this.#trainer = trainer;
-    this.#savedStep = savedStep;
+    this.#savedStep = saved && saved.step;
+    this.#best = { ...saved?.best }; // the run goes on to change its own
   }
 
   /** Steps taken up to the newest checkpoint, null where there is none. */
@@ -43,7 +50,7 @@ export class Saver {
 
   /**
    * Writes the adapters that wait, then `last/`. One that cannot be written goes on waiting, and keeps
-   * neither the others nor `last/` back, which does not count it among the best.
+   * neither the others nor `last/` back, which knows the recall of what is written in its place.
    *
    * @throws {Error} If something could not be written; the next call tries again.
    */
@@ -75,9 +82,10 @@ export class Saver {
    */
   async finish(): Promise<void> {
     await this.keep(FINAL);
-    const failure = await this.#writeWaiting();
-    if (this.#waiting.has(FINAL)) throw failure;
-    if (failure) this.#folder.note(`warning: ${failure.message}`);
+    const failures = await this.#writeWaiting();
+    const failure = failures.get(FINAL);
+    if (failure) throw failure;
+    for (const { message } of failures.values()) this.#folder.note(`warning: ${message}`);
     this.#folder.note(`finished: ${this.#folder.join(FINAL)}`);
     this.#folder.flush();
   }
@@ -92,37 +100,42 @@ export class Saver {
   }
 
   async #save(checkpoint: Checkpoint): Promise<void> {
-    const failure = await this.#writeWaiting();
+    const failures = await this.#writeWaiting();
     const { progress } = checkpoint;
     progress.written = this.#folder.written();
-    const best = Object.entries(progress.best)
-      .filter(([source]) => !this.#waiting.has(folderName(bestName(source))));
+    const isWritten = ([source]: [string, number]) =>
+      !this.#waiting.has(folderName(bestName(source)));
+    const best = {
+      ...this.#best,
+      ...Object.fromEntries(Object.entries(progress.best).filter(isWritten)),
+    };
     await saveCheckpoint(this.#folder.join("last"), {
       ...checkpoint,
-      progress: { ...progress, best: Object.fromEntries(best) },
+      progress: { ...progress, best },
     });
+    this.#best = best;
     this.#savedStep = progress.step;
-    if (failure) throw failure;
+    for (const failure of failures.values()) throw failure;
   }
 
   /**
    * Adapters and lines may take the room of the checkpoint before the last one.
    *
-   * @returns Why the first one that still waits cannot be written, null if none waits.
+   * @returns Why those that still wait cannot be written, by folder.
    */
-  async #writeWaiting(): Promise<Error | null> {
+  async #writeWaiting(): Promise<Map<string, Error>> {
     const withRoom = (work: () => Promise<void>) => withRoomOf(this.#folder.join("last"), work);
-    let failure: Error | null = null;
+    const failures = new Map<string, Error>();
     for (const [name, adapter] of this.#waiting) {
       try {
         await withRoom(() => writeAdapter(this.#folder.join(name), adapter));
         this.#waiting.delete(name);
       } catch (error) {
-        failure ??= error as Error;
+        failures.set(name, error as Error);
       }
     }
     await withRoom(() => Promise.resolve(this.#folder.flush()));
-    return failure;
+    return failures;
   }
 }
 

@@ -126,12 +126,10 @@ export class StepLog {
     }
     const entries = [...new Set(batch.map((pair) => pairs[pair]!.entry))].join(", ");
     folder.note(`step ${step} trained on entries ${entries}`);
+    const gradient = await this.#largestGradient(step, batch);
     const message = `Cannot go on after step ${step}: loss ${loss}, ${skippedInARow} steps in a ` +
-      `row without finite gradients, ${await this.#largestGradient(
-        step,
-        batch,
-      )}; start a new run with a ` +
-      `lower --lr, or see the entries of the batch in ${folder.join("log.txt")}`;
+      `row without finite gradients, ${gradient}; start a new run with a lower --lr, ` +
+      `or see the entries of the batch in ${folder.join("log.txt")}`;
     folder.record(message);
     throw new Diverged(message);
   }

@@ -56,7 +56,7 @@ export async function runTraining(run: Run): Promise<void> {
   const total = Math.min(flags.max_steps ?? Infinity, epochs.batches);
   // Whoever resumes it again need not say anew what was said when it was resumed.
   const state = run.progress ? { ...run.progress, flags: run.flags } : beginning(run);
-  const saver = new Saver(folder, trainer, run.progress && state.step);
+  const saver = new Saver(folder, trainer, run.progress);
   const loader = createPairLoader({
     pairs,
     imgSize: flags.img_size,
@@ -230,7 +230,7 @@ async function evaluateRun(
 /** Where parameters are that may be better than the last ones: these may be what diverged. */
 function whatIsOlder({ folder }: Run, { savedStep }: Saver): string {
   if (!existsSync(oldFolder(folder.join("last")))) return "";
-  return `; last/ is from after ${savedStep} steps, last.old/ from before: move last/ away to resume it`;
+  return `; last/ is from after ${savedStep} steps, last.old/ from the save before: move last/ away to resume that`;
 }
 
 /** What a stopped run can go on from, and how. */

@@ -89,12 +89,7 @@ export async function main(args: string[]): Promise<void> {
   }
   const { model, seed } = FLAGS;
   if (random === null) refuseUnused("weights", flags, { seed }, "belongs to --random");
-  else {refuseUnused(
-      "weights",
-      flags,
-      { model },
-      "is not of --random, which names its model itself",
-    );}
+  else refuseUnused("weights", flags, { model }, "belongs to --check, or to a download");
   checkOutputs([output]);
   const isOffline = random !== null || check !== null;
   await keepOnly({ write: [isOffline ? folderOf(output) : hubCache()], net: !isOffline });

@@ -73,7 +73,7 @@ Deno.test({
             "; start a new run with a lower --lr, or see the entries of the batch in ",
           );
           const older =
-            /; last\/ is from after \d+ steps, last\.old\/ from before: move last\/ away to resume it$/; // no --resume
+            /; last\/ is from after \d+ steps, last\.old\/ from the save before: move last\/ away to resume that$/; // no --resume
           assert.equal(end.replace(older, ""), join(run, "log.txt"));
           assert.match(end, older);
           const log = await Deno.readTextFile(join(run, "log.txt"));

@@ -125,6 +125,8 @@ saverTest(
     const { rename } = Deno;
     const { progress } = smallCheckpoint(1);
     const bestIn = async () => (await loadCheckpoint(join(path, "last"))).progress.best;
+    const earlier = { ...progress, best: { overall: 40 } };
+    await saver.write(earlier);
     await saver.keep("best_overall");
     await saver.keep("best_2024-05-01");
     Deno.rename = (from, to) =>
@@ -132,8 +134,11 @@ saverTest(
     try {
       await saver.tryWrite(progress);
       assert.equal(saver.savedStep, 1);
-      assert.deepEqual(await bestIn(), { "2024-05-01": 12.5 });
+      // That of the folder as it is: a resumed run shall not put a worse one there.
+      assert.deepEqual(await bestIn(), { overall: 40, "2024-05-01": 12.5 });
       await saver.finish();
+      Deno.rename = () => Promise.reject(new Error("busy"));
+      await assert.rejects(saver.finish(), /^Error: Cannot write .*final: busy$/);
     } finally {
       Deno.rename = rename;
     }
@@ -146,7 +151,7 @@ saverTest(
       "",
     ]);
     assert.deepEqual(namesIn(path), [
-      ...["best_2024-05-01", "final", "last", "log.txt", "metrics.jsonl"],
+      ...["best_2024-05-01", "final", "last", "last.old", "log.txt", "metrics.jsonl"],
     ]);
     await saver.write(progress);
     assert(namesIn(path).includes("best_overall"));

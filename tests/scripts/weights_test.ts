@@ -68,7 +68,7 @@ Deno.test("main() refuses flags that do not go together", async () => {
     [["--check", "model.safetensors", "--seed", "7"], "--seed belongs to --random"],
     [
       ["--random", "vits16", ...output, "--model", "vitb16"],
-      "--model is not of --random, which names its model itself",
+      "--model belongs to --check, or to a download",
     ],
     [["--check", "model.safetensors", ...output], "--output belongs to --random"],
     [
