@@ -21,7 +21,7 @@ import { Plan, type ProfileRow, runPlans } from "../kernels/plan.ts";
 import { tune } from "../kernels/tune.ts";
 import { Ring } from "../kernels/ring.ts";
 import { Sites } from "../kernels/sites.ts";
-import type { Adapter } from "./adapter.ts";
+import { type Adapter, checkAdapter } from "./adapter.ts";
 import { destroyTensors } from "./block.ts";
 import { Encoder } from "./encoder.ts";
 import { Head } from "./head.ts";
@@ -370,10 +370,12 @@ function resultsOf(
 /**
  * Uploads everything and compiles the step.
  *
+ * @throws {TypeError} If the adapter does not fit the backbone.
  * @throws {RangeError} If sizes do not fit the backbone or the adapter's head.
  * @throws {SyntaxError} If a kernel does not compile.
  */
 export async function createTrainer(gpu: Gpu, options: TrainerOptions): Promise<Trainer> {
+  checkAdapter(options.adapter, options.backbone.config);
   const trainer = allocate(gpu, () => new Trainer(gpu, options));
   return await readyOrFreed(trainer);
 }

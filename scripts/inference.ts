@@ -57,6 +57,11 @@ export function hasModel(flags: Pick<InferenceFlags, "adapter" | "model">): bool
   return flags.adapter !== null || flags.model !== null;
 }
 
+/** Says if a backbone is most likely not the one that an adapter was trained on, or cut elsewhere. */
+export function adapterWarning(adapter: Adapter, backbone: Backbone): string | null {
+  return depthWarning(adapter, backbone.config) ?? weightsWarning(adapter, backbone);
+}
+
 /** Says where an adapter leaves the last blocks of a backbone as they are: most likely `--depth`. */
 export function depthWarning(
   { modules, input }: Adapter,
@@ -95,8 +100,7 @@ export async function backboneFor(
     weights,
     depth: depth ?? input?.depth ?? null,
   });
-  const warning = adapter &&
-    (depthWarning(adapter, backbone.config) ?? weightsWarning(adapter, backbone));
+  const warning = adapter && adapterWarning(adapter, backbone);
   if (warning) say("stderr", `warning: ${warning}`);
   return backbone;
 }

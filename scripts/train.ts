@@ -12,14 +12,16 @@ import { previewSheet } from "../data/preview.ts";
 import { closeGpu, openGpu } from "../kernels/gpu.ts";
 import type { PoolMode } from "../kernels/pool.ts";
 import { startTuning, type TuneLevel } from "../kernels/tune.ts";
+import { type Adapter, readAdapter } from "../model/adapter.ts";
 import { type Checkpoint, recoverCheckpoint } from "../model/checkpoint.ts";
 import { writeFileAtomic } from "../model/files.ts";
 import { readBackbone } from "../model/hub.ts";
-import { initialAdapter } from "../model/init.ts";
 import { parseFlags, runScript } from "./cli.ts";
 import { drawEpochs, roomWarnings, samplerOf } from "./epochs.ts";
 import { picturesOf, protocolOf } from "./evaluation.ts";
 import { hostOf, readEntries } from "./flags.ts";
+import { adapterWarning } from "./inference.ts";
+import { checkShape, flagsOfAdapter, startOf } from "./init_adapter.ts";
 import { checkDigests, digestsOf } from "./inputs.ts";
 import { keepLayouts, layoutsFile, readLayouts } from "./layouts.ts";
 import { folderOf, keepOnly, keepReading, rootsOf } from "./permissions.ts";
@@ -31,7 +33,6 @@ import {
   checkSame,
   checkTrainFlags,
   dataWarnings,
-  targetsOf,
   TRAIN_FLAGS,
   type TrainFlags,
   withStored,
@@ -42,15 +43,15 @@ const COMMAND = { name: "train", summary: "trains LoRA adapters and a head on pi
 
 /** Runs the command. */
 export async function main(args: string[]): Promise<void> {
-  const { flags, resumed } = await readFlags(args);
+  const start = await readFlags(args);
   try {
-    await train(flags, resumed);
+    await train(start);
   } finally {
-    resumed?.folder.close();
+    start.resumed?.folder.close();
   }
 }
 
-async function train(flags: TrainFlags, resumed: Resumed | null): Promise<void> {
+async function train({ flags, resumed, init }: Start): Promise<void> {
   checkTrainFlags(flags);
   if (!resumed) checkNewRun(flags);
   await keepOnly({
@@ -67,6 +68,7 @@ async function train(flags: TrainFlags, resumed: Resumed | null): Promise<void> 
   const augment = await augmentSettings(flags);
   const backbone = await readBackbone(flags);
   const { config } = backbone;
+  const start = resumed?.checkpoint.adapter ?? startOf(flags, config, init);
   const inputs = digestsOf({ entries, testEntries, augment, backbone });
   if (resumed) checkDigests(inputs, resumed.checkpoint.progress.inputs);
   const pictures = [
@@ -82,14 +84,6 @@ async function train(flags: TrainFlags, resumed: Resumed | null): Promise<void> 
   const gpu = await openGpu(hostOf(flags));
   startTuning(gpu, { level, answers });
   try {
-    const start = resumed?.checkpoint.adapter ?? initialAdapter(config, {
-      rank: flags.lora_r,
-      alpha: flags.lora_alpha,
-      dropout: flags.lora_dropout,
-      targets: targetsOf(flags),
-      head: { hidden: flags.mlp_hidden, embedDim: flags.embed_dim },
-      seed: flags.seed,
-    });
     const pool = flags.global_pool as PoolMode;
     const { weights } = inputs;
     const input = { imgSize: flags.img_size, pool, depth: config.depth, weights };
@@ -119,7 +113,9 @@ async function train(flags: TrainFlags, resumed: Resumed | null): Promise<void> 
         `adapter: ${gpu.name}${gpu.isCpu ? " (software, slow)" : ""}, ${network.precision}`,
       );
       folder.note(`data: ${entries.length} entries, ${pairs.length} pairs`);
+      const unfit = init && adapterWarning(init, backbone);
       const warnings = [
+        ...unfit ? [unfit] : [],
         ...roomWarnings(epochs, { flags, pairs, entries }),
         ...dataWarnings(flags, { entries, pairs, augment }),
       ];
@@ -170,13 +166,25 @@ interface Resumed {
   damage: string | null;
 }
 
-/** Flags of the command line; of a resumed run, those that it was started with. */
-async function readFlags(
-  args: string[],
-): Promise<{ flags: TrainFlags; resumed: Resumed | null }> {
+/** How a run begins. */
+interface Start {
+  flags: TrainFlags;
+  /** Null for a new run. */
+  resumed: Resumed | null;
+  /** Where a new run starts from, null for random numbers. */
+  init: Adapter | null;
+}
+
+/** Flags of the command line, and the run or the adapter that the others are taken from. */
+async function readFlags(args: string[]): Promise<Start> {
   const isResumed = args.some((arg) => arg === "--resume" || arg.startsWith("--resume="));
   if (!isResumed) {
-    return { flags: parseFlags(COMMAND, TRAIN_FLAGS, args), resumed: null };
+    const given = parseFlags(COMMAND, TRAIN_FLAGS, args);
+    if (given.init_adapter === null) return { flags: given, resumed: null, init: null };
+    const init = await readAdapter(given.init_adapter);
+    const flags = parseFlags(COMMAND, withStored(flagsOfAdapter(init)), args);
+    checkShape(flags, init);
+    return { flags, resumed: null, init };
   }
   const { train_pairs_meta_file: file } = TRAIN_FLAGS;
   const lenient = { ...TRAIN_FLAGS, train_pairs_meta_file: { ...file, required: false } };
@@ -191,7 +199,7 @@ async function readFlags(
     const isAuto = given.precision === "auto";
     const flags = isAuto ? { ...given, precision: `${stored.precision}` } : given;
     checkSame(flags, stored);
-    return { flags, resumed: { folder, checkpoint, damage } };
+    return { flags, resumed: { folder, checkpoint, damage }, init: null };
   } catch (error) {
     folder.close();
     throw error;

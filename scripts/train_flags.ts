@@ -24,6 +24,12 @@ export const TRAIN_FLAGS = {
   },
   ...DATA_FLAGS,
   ...MODEL_FLAGS,
+  init_adapter: {
+    type: "string",
+    unit: "folder",
+    help: "start from this adapter, of a run or of PEFT; flags of model, adapter and head " +
+      "are then its own by default",
+  },
   lora_r: { type: "integer", default: 128, min: 1, max: 4096, help: "rank of the adapters" },
   lora_alpha: { type: "number", default: 256, help: "adapters count alpha / r" },
   lora_dropout: {
@@ -160,9 +166,10 @@ const FREE: readonly (keyof TrainFlags)[] = [
 ];
 
 /**
- * Flags whose defaults are those of an earlier run, for `--resume`.
+ * Flags whose defaults are those of an earlier run, for `--resume`, or of the adapter that a new run
+ * starts from.
  *
- * @param stored The earlier run's values.
+ * @param stored The earlier values; what is null or left out keeps its usual default.
  */
 export function withStored(stored: Record<string, unknown>): typeof TRAIN_FLAGS {
   return Object.fromEntries(

@@ -402,6 +402,11 @@ gpuTest("Trainer refuses options that contradict each other", async (gpu) => {
     new RangeError("Cannot merge adapters that are trained with dropout 0.3"),
   );
   await assert.rejects(tinyTrainer(gpu, { height: 40 }), RangeError);
+  const deeper = tinyAdapter(tinyConfig(2));
+  await assert.rejects(
+    tinyTrainer(gpu, { adapter: deeper }),
+    /^TypeError: Cannot use the adapter with .* of 1 blocks: it adapts "blocks.1.attn.qkv"/,
+  );
   await assert.rejects(
     tinyTrainer({ ...gpu, hasF16: false }, { precision: "f16" }),
     /^RangeError: Cannot compute in f16: /,

@@ -45,6 +45,7 @@ Deno.test("TRAIN_FLAGS have the defaults of the recipe", () => {
     gpu: null,
     num_workers: 8,
     tune: "quick",
+    init_adapter: null,
     lora_r: 128,
     lora_alpha: 256,
     lora_dropout: 0.1,

@@ -173,6 +173,26 @@ Deno.test({
       assert.match(last[0]!, new RegExp(`R@1: ${metrics.overall["R@1"].toFixed(2)}%`));
     });
 
+    await t.step("train --init_adapter begins where another run ended", async () => {
+      const taken = join(folder, "taken");
+      await Deno.rename(join(run, "final"), taken);
+      const world = [
+        ...["--train_pairs_meta_file", "pairs.json", ...test, "--model_path", join(folder, "runs")],
+        ...["--weights", join(folder, "weights.safetensors"), "--num_workers", "1"],
+      ];
+      const given = [...world, "--batch_size", "4", "--max_steps", "1", "--init_adapter", taken];
+      const next = await succeed("train", given);
+      assert.deepEqual(resultLines(next).slice(0, last.length), last);
+      assert.doesNotMatch(next.stderr, /^warning: the adapter/m);
+      const config = JSON.parse(await Deno.readTextFile(join(runFolder(next), "config.json")));
+      assert.deepEqual(
+        [config.lora_r, config.embed_dim, config.img_size, config.global_pool, config.init_adapter],
+        [4, 16, 32, "token", taken],
+      );
+      await Deno.rename(taken, join(run, "final")); // a resumed run has its own
+      await succeed("train", ["--resume", runFolder(next)]);
+    });
+
     await t.step("eval warns of weights that are not those of the training", async () => {
       const other = join(folder, "other.safetensors");
       await writeSafetensors(other, tinyWeights(7));
