@@ -151,11 +151,16 @@ async function writeSynced(path: string, content: Uint8Array | string): Promise<
   await file.sync();
 }
 
-/** Makes renames in a folder last through a power cut. Windows cannot open folders. */
+/**
+ * Makes renames in a folder last through a power cut. Windows cannot open folders, and many network
+ * file systems know no sync of them.
+ */
 async function syncFolder(path: string): Promise<void> {
   if (Deno.build.os === "windows") return;
   using folder = await Deno.open(path);
-  await folder.sync();
+  await folder.sync().catch((error) => {
+    if (!["EINVAL", "ENOSYS", "ENOTSUP", "EOPNOTSUPP"].includes(error.code)) throw error;
+  });
 }
 
 async function checkFolder(path: string): Promise<void> {

@@ -12,25 +12,19 @@ import { type Backbone, loadBackbone } from "./weights.ts";
 
 const FILE = "model.safetensors";
 
-/** Environment variables that {@linkcode hubCache} reads. */
-export const CACHE_VARIABLES: readonly string[] = [
-  "HF_HUB_CACHE",
-  "HF_HOME",
-  "XDG_CACHE_HOME",
-  "HOME",
-  "USERPROFILE",
-];
-
 type Variables = (name: string) => string | undefined;
 
+/** As the XDG specification has it, a variable that is set to nothing is not set. */
+const ofEnvironment: Variables = (name) => Deno.env.get(name) || undefined;
+
 /** Folder of the user's caches. */
-export function userCache(variable: Variables = (name) => Deno.env.get(name)): string {
+export function userCache(variable: Variables = ofEnvironment): string {
   const home = variable("HOME") ?? variable("USERPROFILE") ?? ".";
   return variable("XDG_CACHE_HOME") ?? join(home, ".cache");
 }
 
 /** Folder of Hugging Face's cache. */
-export function hubCache(variable: Variables = (name) => Deno.env.get(name)): string {
+export function hubCache(variable: Variables = ofEnvironment): string {
   const huggingFace = variable("HF_HOME") ?? join(userCache(variable), "huggingface");
   return variable("HF_HUB_CACHE") ?? join(huggingFace, "hub");
 }

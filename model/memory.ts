@@ -2,8 +2,9 @@
  * GPU memory of a training run, known before a byte of it is asked for.
  *
  * Per row (a token of an image of the piece that is embedded at a time) f32 needs about
- * `depth × (5C + F) × 4` bytes for what the blocks keep, which is most of all; checkpointing makes
- * that `depth × C`, and f16 halves all of it but the residual stream.
+ * `depth × (6C + F + R) × 4` bytes for what the blocks keep, which is most of all; R is the sum of a
+ * block's ranks, 0 where adapters are merged. Checkpointing keeps `depth × C × 4` and one block's;
+ * f16 halves `4C + F + R`.
  *
  * @module
  */

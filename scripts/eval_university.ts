@@ -24,27 +24,47 @@ import { Progress } from "./progress.ts";
 
 /** Flags of this layout. */
 export const UNIVERSITY_FLAGS = {
-  test_dir: { type: "string", unit: "folder", help: "holds query_drone, gallery_satellite, ..." },
+  test_dir: {
+    type: "string",
+    unit: "folder",
+    help: "university: holds query_drone, gallery_satellite, ...",
+  },
   task: {
     type: "string",
     default: "drone2sate",
     choices: ["drone2sate", "sate2drone"],
-    help: "direction of a University-1652 test",
+    help: "university: direction of a University-1652 test",
   },
   drone_view: {
     type: "string",
     default: "drone",
-    help: "its folders are query_NAME, gallery_NAME",
+    help: "university: its folders are query_NAME, gallery_NAME",
   },
-  video: { type: "string", choices: ["mean"], help: "one item a building: the mean of its frames" },
-  flip: { type: "boolean", help: "sum the features of each picture and its mirror image" },
-  ms: { type: "string", default: "1", unit: "s,s,…", help: "sum over sides of √s times img_size" },
-  answer: { type: "string", unit: "file", help: "write the names of each query's ten best" },
+  video: {
+    type: "string",
+    choices: ["mean"],
+    help: "university: one item a building: the mean of its frames",
+  },
+  flip: {
+    type: "boolean",
+    help: "university: sum the features of each picture and its mirror image",
+  },
+  ms: {
+    type: "string",
+    default: "1",
+    unit: "s,s,…",
+    help: "university: sum over sides of √s times img_size",
+  },
+  answer: {
+    type: "string",
+    unit: "file",
+    help: "university: write the names of each query's ten best",
+  },
   answer_format: {
     type: "string",
     default: "tab",
     choices: ["tab", "space"],
-    help: "names between tabs, or between spaces and without extension",
+    help: "university: names between tabs, or between spaces and without extension",
   },
 } as const;
 

@@ -98,6 +98,28 @@ folderTest(
   },
 );
 
+folderTest(
+  "writeFileAtomic() does without a sync of folders where there is none",
+  async (folder) => {
+    const { sync } = Deno.FsFile.prototype;
+    const failWith = (code: string) => {
+      Deno.FsFile.prototype.sync = async function () {
+        if (!(await this.stat()).isDirectory) return sync.call(this);
+        throw Object.assign(new Error(`sync says ${code}`), { code });
+      };
+    };
+    try {
+      failWith("EINVAL");
+      await writeFileAtomic(join(folder, "f"), "new");
+      assert.deepEqual(await contents(folder), { f: "new" });
+      failWith("EIO");
+      await assert.rejects(writeFileAtomic(join(folder, "f"), "newer"), /sync says EIO/);
+    } finally {
+      Deno.FsFile.prototype.sync = sync;
+    }
+  },
+);
+
 folderTest("writeFileAtomic() leaves the old file and no other when it fails", async (folder) => {
   const path = join(folder, "f");
   await makeFolder(path, "old"); // a file cannot replace a folder

@@ -55,6 +55,19 @@ Deno.test("hubCache() follows Hugging Face's variables in their order", () => {
   }
 });
 
+Deno.test("hubCache() takes a variable that is set to nothing as not set", () => {
+  const before = Deno.env.get("HF_HUB_CACHE");
+  Deno.env.delete("HF_HUB_CACHE");
+  const expected = hubCache();
+  Deno.env.set("HF_HUB_CACHE", "");
+  try {
+    assert.equal(hubCache(), expected);
+  } finally {
+    if (before === undefined) Deno.env.delete("HF_HUB_CACHE");
+    else Deno.env.set("HF_HUB_CACHE", before);
+  }
+});
+
 cacheTest("cachedBackbone() prefers timm's file, then the newest", async (cache) => {
   assert.equal(await cachedBackbone(config, cache), null);
   const fromMeta = await put(cache, meta, "a");
