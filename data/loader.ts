@@ -139,6 +139,8 @@ export interface PictureOptions {
    * so again and again costs Deno two file descriptors a thread, which it never gives back.
    */
   pool?: DecodePool | undefined;
+  /** Aborted to stop between two batches; its reason is thrown. */
+  signal?: AbortSignal | undefined;
 }
 
 /** Damaged pictures that an error names. */
@@ -153,7 +155,7 @@ const NAMED = 20;
  */
 export async function* loadPictures(
   paths: readonly string[],
-  { imgSize: size, batchSize, numWorkers, pool: shared }: PictureOptions,
+  { imgSize: size, batchSize, numWorkers, pool: shared, signal }: PictureOptions,
 ): AsyncGenerator<PictureBatch> {
   const bytes = size * size * 3;
   const pool = shared ?? openDecodePool({ numWorkers, settings: null });
@@ -165,6 +167,7 @@ export async function* loadPictures(
     const pixels = new Uint8Array(batchSize * bytes);
     const faults: string[] = [];
     for (let start = 0; start < paths.length; start += batchSize) {
+      signal?.throwIfAborted(); // also while damaged ones are sought
       const count = Math.min(batchSize, paths.length - start);
       for (let i = 0; i < count; i++) {
         const result = await next();

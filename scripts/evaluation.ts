@@ -37,10 +37,7 @@ export function picturesOf({ queries, gallery }: Protocol): Picture[] {
 }
 
 /** How pictures are read, with a bar for progress. */
-export interface EmbedOptions extends Omit<ReadingOptions, "onProgress"> {
-  /** Aborted to stop between two batches. */
-  signal?: AbortSignal;
-}
+export type EmbedOptions = Omit<ReadingOptions, "onProgress">;
 
 /**
  * Embeds pictures in order, under a progress bar.
@@ -51,12 +48,11 @@ export interface EmbedOptions extends Omit<ReadingOptions, "onProgress"> {
 export async function embedWithBar(
   embedder: Embedder,
   paths: readonly string[],
-  { signal, ...reading }: EmbedOptions,
+  reading: EmbedOptions,
 ): Promise<Float32Array<ArrayBuffer>> {
   const progress = new Progress("embed");
   const start = performance.now();
   const onProgress = (done: number) => {
-    signal?.throwIfAborted();
     const rate = done / (performance.now() - start) * 1000;
     progress.show({ done, total: paths.length, words: [`${rate.toFixed(1)} images/s`] });
   };

@@ -261,6 +261,28 @@ for (const numWorkers of [0, 2]) {
   });
 }
 
+Deno.test("loadPictures() stops when it is told to, also while it seeks damaged pictures", async () => {
+  await withPairs(15, async (pairs) => {
+    const paths = pairs.map(({ reference }) => picturePath(reference));
+    for (const damaged of [false, true]) {
+      if (damaged) await Deno.writeFile(paths[0]!, new Uint8Array());
+      const options = { imgSize: SIZE, batchSize: 1, numWorkers: 0 };
+      let looks = 0;
+      // Asked once a batch: it is aborted before the third.
+      const signal = {
+        throwIfAborted: () => {
+          if (++looks === 3) throw new Error("stopped");
+        },
+      } as AbortSignal;
+      let count = 0;
+      await assert.rejects(async () => {
+        for await (const batch of loadPictures(paths, { ...options, signal })) count += batch.count;
+      }, new Error("stopped"));
+      assert.equal(count, damaged ? 0 : 2);
+    }
+  });
+});
+
 Deno.test("PairLoader.batches() refuses an index that is no pair", async () => {
   await withPairs(1, async (pairs) => {
     await assert.rejects(loadAll({ pairs }, [[0, 1]]), {
