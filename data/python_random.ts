@@ -2,7 +2,7 @@ const N = 624;
 const M = 397;
 
 /**
- * Python's `random.Random`: the Mersenne Twister, and what its `random` module makes of it.
+ * Python's `random.Random`, as far as it shuffles.
  *
  * `new PythonRandom(42).shuffle(list)` leaves a list in the order of `random.seed(42)` and
  * `random.shuffle(list)` in CPython 3.2 and later.
@@ -27,46 +27,20 @@ export class PythonRandom {
     this.#seedByArray(high === 0 ? [low] : [low, high]);
   }
 
-  /** A float in [0, 1) of 53 random bits, as `random.random()`. */
-  random(): number {
-    const high = this.#word() >>> 5;
-    const low = this.#word() >>> 6;
-    return (high * 2 ** 26 + low) / 2 ** 53;
-  }
-
-  /**
-   * An integer of `bits` random bits, as `random.getrandbits(bits)`.
-   *
-   * @throws {RangeError} If `bits` is not an integer from 1 to 32.
-   */
-  getRandomBits(bits: number): number {
-    if (!(Number.isInteger(bits) && bits >= 1 && bits <= 32)) {
-      throw new RangeError(`Cannot draw ${bits} bits: expected an integer from 1 to 32`);
-    }
-    return this.#word() >>> (32 - bits);
-  }
-
-  /**
-   * An integer in [0, n), as `random.randrange(n)`.
-   *
-   * @throws {RangeError} If `n` is not an integer from 1 to 2^32 - 1.
-   */
-  below(n: number): number {
-    if (!(Number.isInteger(n) && n >= 1 && n < 2 ** 32)) {
-      throw new RangeError(`Cannot draw below ${n}: expected an integer from 1 to 2^32 - 1`);
-    }
-    const bits = 32 - Math.clz32(n);
-    let value = this.getRandomBits(bits);
-    while (value >= n) value = this.getRandomBits(bits);
-    return value;
-  }
-
   /** Reorders the items in place, as `random.shuffle(items)`. */
   shuffle<T>(items: T[]): void {
     for (let i = items.length - 1; i > 0; i--) {
-      const j = this.below(i + 1);
+      const j = this.#below(i + 1);
       [items[i], items[j]] = [items[j]!, items[i]!];
     }
+  }
+
+  /** An integer in [0, n), as `random.randrange(n)`; n is below 2^32. */
+  #below(n: number): number {
+    const bits = 32 - Math.clz32(n);
+    let value: number;
+    do value = this.#word() >>> (32 - bits); while (value >= n);
+    return value;
   }
 
   /** `init_by_array` of the authors' mt19937ar.c, which Python seeds with. */

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { rotateRow } from "./rope.ts";
+import { rotateRow } from "./rope_cpu.ts";
 
 const DIM = 64;
 

@@ -333,10 +333,11 @@ export class Plan {
       throw new Error("Cannot profile: the adapter has no timestamp-query");
     }
     const commands = this.#commands();
+    if (commands.length === 0) return [];
     const times = new Float64Array(commands.length);
     const tick = await tickMs(this.#gpu);
     let start = 0;
-    for (const part of submitsOf(this.#gpu, commands)) {
+    for (const part of submitsOf(this.#gpu, commands, SLOTS)) {
       const stamps = await readStamps(this.#gpu, 2 * part.length, (encoder, querySet) => {
         part.forEach((command, i) => encodeTimed(encoder, command, { querySet, slot: 2 * i }));
       });
@@ -350,22 +351,30 @@ export class Plan {
   }
 }
 
-/** Cuts commands into those of a submit with timestamps. */
-function submitsOf(gpu: Gpu, commands: readonly Command[]): Command[][] {
-  const slots = 1024; // commands a query set; WebGPU allows 4096 timestamps
-  const most = mostFlops(gpu);
-  const parts: Command[][] = [];
+/** Commands a query set: WebGPU allows 4096 timestamps. */
+const SLOTS = 1024;
+
+/**
+ * Floating-point operations of one submit. Systems stop a GPU that is at one piece of work for two
+ * seconds (Windows) to twenty (Linux on Intel's), which a step on a small GPU may well take; a submit
+ * costs 0.1 ms. Nothing stops a CPU adapter, and Mesa's would wait with each submit for the last one.
+ */
+const SUBMIT_FLOPS = 5e11;
+
+/** Cuts commands into those of a submit, of at most `longest`; at least one, which may be empty. */
+function submitsOf({ isCpu }: Gpu, commands: readonly Command[], longest: number): Command[][] {
+  const most = isCpu ? Infinity : SUBMIT_FLOPS;
+  let part: Command[] = [];
+  const parts = [part];
   let flops = 0;
   for (const command of commands) {
     const more = isCopy(command) ? 0 : command.flops;
-    const part = parts.at(-1);
-    if (!part || part.length === slots || (flops > 0 && flops + more > most)) {
-      parts.push([command]);
-      flops = more;
-    } else {
-      part.push(command);
-      flops += more;
+    if (part.length === longest || (flops > 0 && flops + more > most)) {
+      parts.push(part = []);
+      flops = 0;
     }
+    part.push(command);
+    flops += more;
   }
   return parts;
 }
@@ -410,17 +419,6 @@ function sumByLabel(commands: readonly Command[], times: Float64Array): ProfileR
 }
 
 /**
- * Floating-point operations of one submit. Systems stop a GPU that is at one piece of work for two
- * seconds (Windows) to twenty (Linux on Intel's), which a step on a small GPU may well take; a submit
- * costs 0.1 ms. Nothing stops a CPU adapter, and Mesa's would wait with each submit for the last one.
- */
-const SUBMIT_FLOPS = 5e11;
-
-function mostFlops({ isCpu }: Gpu): number {
-  return isCpu ? Infinity : SUBMIT_FLOPS;
-}
-
-/**
  * Encodes plans one after the other, then what `after` encodes.
  *
  * @returns What is left to submit, for {@linkcode submit}.
@@ -432,32 +430,22 @@ export function encodePlans(
   after?: (encoder: GPUCommandEncoder) => void,
 ): GPUCommandBuffer[] {
   checkGpu(gpu);
-  const encoded: GPUCommandBuffer[] = [];
-  let encoder = gpu.device.createCommandEncoder();
-  let pass: GPUComputePassEncoder | null = null;
-  let flops = 0;
-  const most = mostFlops(gpu);
-  const endPass = () => {
-    pass?.end();
-    pass = null;
-  };
-  for (const command of plans.flatMap(commandsOf)) {
-    const copies = copiesOf(command);
-    if (copies.length > 0) endPass();
-    for (const copy of copies) copy(encoder);
-    if (isCopy(command)) continue;
-    if (flops > 0 && flops + command.flops > most) {
-      endPass();
-      encoded.push(encoder.finish());
-      encoder = gpu.device.createCommandEncoder();
-      flops = 0;
+  const parts = submitsOf(gpu, plans.flatMap(commandsOf), Infinity);
+  return parts.map((part, i) => {
+    const encoder = gpu.device.createCommandEncoder();
+    let pass: GPUComputePassEncoder | null = null;
+    for (const command of part) {
+      for (const copy of copiesOf(command)) {
+        pass?.end();
+        pass = null;
+        copy(encoder);
+      }
+      if (!isCopy(command)) dispatch(pass ??= encoder.beginComputePass(), command);
     }
-    dispatch(pass ??= encoder.beginComputePass(), command);
-    flops += command.flops;
-  }
-  endPass();
-  after?.(encoder);
-  return [...encoded, encoder.finish()];
+    pass?.end();
+    if (i === parts.length - 1) after?.(encoder);
+    return encoder.finish();
+  });
 }
 
 /** Queues what was encoded, each in a submit of its own. */

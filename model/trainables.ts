@@ -12,7 +12,7 @@ import {
   uploadTensor,
   viewTensor,
 } from "../kernels/gpu.ts";
-import type { Adapter, Head, LoraModule } from "./adapter.ts";
+import { type Adapter, type Head, headTensors, type LoraModule } from "./adapter.ts";
 
 /** Parameters start at multiples of this many floats: 256 bytes, the widest binding alignment. */
 const ALIGN = 64;
@@ -213,18 +213,17 @@ function loraMatrices({ name, rank, loraA, loraB }: LoraModule): Matrix[] {
   ];
 }
 
-function headMatrices({ hidden, embedDim, weight1, bias1, weight2, bias2 }: Head): Matrix[] {
-  for (const [name, size] of Object.entries({ hidden, embedDim })) {
+function headMatrices(head: Head): Matrix[] {
+  for (const name of ["hidden", "embedDim"] as const) {
+    const size = head[name];
     if (size % 4 !== 0) {
       throw new RangeError(
         `Cannot use a head as ${name} must be a multiple of 4: current value is ${size}`,
       );
     }
   }
-  return [
-    matrix("head.0.weight", [hidden, weight1.length / hidden], weight1),
-    matrix("head.0.bias", [1, hidden], bias1),
-    matrix("head.3.weight", [embedDim, hidden], weight2),
-    matrix("head.3.bias", [1, embedDim], bias2),
-  ];
+  return Array.from(headTensors(head), ([name, { shape, data }]) => {
+    const [rows, columns] = shape.length === 1 ? [1, shape[0]!] : shape as [number, number];
+    return matrix(name, [rows, columns], data);
+  });
 }

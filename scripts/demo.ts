@@ -15,7 +15,8 @@ import { parseFlags, PROGRAM, runScript } from "./cli.ts";
 import { keepOnly, keepReading } from "./permissions.ts";
 import { findRun } from "./run_folder.ts";
 
-const COMMAND = {
+/** What it is called and does. */
+export const COMMAND = {
   name: "demo",
   summary: "makes a small world, trains on it and evaluates, without any download",
 };

@@ -19,7 +19,8 @@ import { examineGpu } from "./doctor_gpu.ts";
 import { bytes, check, type Finding, findingLine } from "./finding.ts";
 import { layoutsFile } from "./layouts.ts";
 
-const COMMAND = { name: "doctor", summary: "examines this machine and says what to do" };
+/** What it is called and does. */
+export const COMMAND = { name: "doctor", summary: "examines this machine and says what to do" };
 
 /** Flags of the command. */
 export const FLAGS = {

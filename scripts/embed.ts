@@ -34,10 +34,12 @@ export const FLAGS = {
   output: { type: "string", unit: "file", required: true, help: "safetensors file to write" },
 } as const;
 
+/** What it is called and does. */
+export const COMMAND = { name: "embed", summary: "embeds pictures, or those of a pairs file" };
+
 /** Runs the command. */
 export async function main(args: string[]): Promise<void> {
-  const command = { name: "embed", summary: "embeds pictures, or those of a pairs file" };
-  const flags = parseFlags(command, FLAGS, args);
+  const flags = parseFlags(COMMAND, FLAGS, args);
   const file = flags.test_pairs_meta_file;
   if ((file === null) === (flags.pictures.length === 0)) {
     throw new UsageError("Cannot run embed: give either --test_pairs_meta_file or --pictures");

@@ -59,7 +59,8 @@ export const FLAGS = {
 } as const;
 type Flags = FlagValues<typeof FLAGS>;
 
-const COMMAND = { name: "eval", summary: "evaluates an adapter, a backbone or embeddings" };
+/** What it is called and does. */
+export const COMMAND = { name: "eval", summary: "evaluates an adapter, a backbone or embeddings" };
 
 /** Runs the command. */
 export async function main(args: string[]): Promise<void> {

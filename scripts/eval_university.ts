@@ -4,6 +4,7 @@
  * @module
  */
 import { loadPictures } from "../data/loader.ts";
+import { turnOfOrientation, turnPixels } from "../data/pixels.ts";
 import { evaluate } from "../eval/evaluate.ts";
 import { checkQuery } from "../eval/rank_image.ts";
 import {
@@ -147,7 +148,9 @@ async function sumOfViews(
       const used = pixels.subarray(0, count * imgSize * imgSize * 3);
       add(sums, done * embedder.dim, await embedder.features(used));
       if (flags.flip) {
-        add(sums, done * embedder.dim, await embedder.features(mirror(used, imgSize)));
+        const column = { width: imgSize, height: count * imgSize }; // of the pictures, as one
+        const mirrored = turnPixels(used, column, turnOfOrientation(2));
+        add(sums, done * embedder.dim, await embedder.features(mirrored));
       }
       done += count;
       progress.show({ done, total: paths.length, words: [] });
@@ -159,15 +162,4 @@ async function sumOfViews(
 
 function add(sums: Float32Array, start: number, values: Float32Array): void {
   values.forEach((value, i) => sums[start + i]! += value);
-}
-
-/** Pictures of `side` × `side` RGB pixels, left and right exchanged. */
-function mirror(pixels: Uint8Array, side: number): Uint8Array {
-  const mirrored = new Uint8Array(pixels.length);
-  for (let pixel = 0; pixel < pixels.length / 3; pixel++) {
-    const column = pixel % side;
-    const from = 3 * (pixel - column + side - 1 - column);
-    mirrored.set(pixels.subarray(from, from + 3), 3 * pixel);
-  }
-  return mirrored;
 }

@@ -23,7 +23,8 @@ import { backboneFor, INFERENCE_FLAGS } from "./inference.ts";
 import { checkOutputs } from "./outputs.ts";
 import { folderOf, keepOnly, keepReading, modelFiles } from "./permissions.ts";
 
-const COMMAND = { name: "export", summary: "writes an adapter for other programs" };
+/** What it is called and does. */
+export const COMMAND = { name: "export", summary: "writes an adapter for other programs" };
 
 const { model, weights, depth } = INFERENCE_FLAGS;
 

@@ -8,10 +8,10 @@
  */
 import { isWorkerScope } from "../data/decode_worker.ts";
 import project from "../deno.json" with { type: "json" };
-import { HelpRequest, runScript, UsageError } from "./cli.ts";
+import { type Command, HelpRequest, runScript, UsageError } from "./cli.ts";
 
 /** A command's module; it is loaded when the command runs. */
-type Load = () => Promise<{ main(args: string[]): Promise<void> }>;
+type Load = () => Promise<{ COMMAND: Command; main(args: string[]): Promise<void> }>;
 
 const COMMANDS: ReadonlyMap<string, Load> = new Map<string, Load>([
   ["merge", () => import("./merge.ts")],
@@ -47,18 +47,10 @@ export async function main([name, ...args]: string[]): Promise<void> {
 async function helpText(): Promise<string> {
   const lines: string[] = [];
   for (const [name, load] of COMMANDS) {
-    const { main } = await load();
-    lines.push(`  ${name.padEnd(9)}${await summaryOf(main)}`);
+    lines.push(`  ${name.padEnd(9)}${(await load()).COMMAND.summary}`);
   }
   return `geolora COMMAND --flags\n\n${lines.join("\n")}\n\n` +
     "  COMMAND --help lists its flags; geolora --version";
-}
-
-/** The first line of a command's own help is its name and what it does. */
-async function summaryOf(main: (args: string[]) => Promise<void>): Promise<string> {
-  const help = await main(["--help"]).catch((error) => error);
-  if (!(help instanceof HelpRequest)) throw help;
-  return help.message.split("\n")[0]!.replace(/^\S+: /, "");
 }
 
 // The decode workers of a bundle load this module too.

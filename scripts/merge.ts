@@ -51,10 +51,15 @@ interface SourceSpec extends Omit<MergeSource, "entries"> {
   json: string;
 }
 
-/** Runs the command with its arguments. */
+/** What it is called and does. */
+export const COMMAND = {
+  name: "merge",
+  summary: "merges pairs files of several data sets into one",
+};
+
+/** Runs the command. */
 export async function main(args: string[]): Promise<void> {
-  const command = { name: "merge", summary: "merges pairs files of several data sets into one" };
-  const flags = parseFlags(command, FLAGS, args);
+  const flags = parseFlags(COMMAND, FLAGS, args);
   const specs = [...namedSources(flags), ...flags.source.map(parseSource)];
   checkSpecs(specs);
   checkOutputs([flags.output], specs.map(({ json }) => json));

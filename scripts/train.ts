@@ -39,7 +39,11 @@ import {
 } from "./train_flags.ts";
 import { type Run, runTraining } from "./training.ts";
 
-const COMMAND = { name: "train", summary: "trains LoRA adapters and a head on picture pairs" };
+/** What it is called and does. */
+export const COMMAND = {
+  name: "train",
+  summary: "trains LoRA adapters and a head on picture pairs",
+};
 
 /** Runs the command. */
 export async function main(args: string[]): Promise<void> {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { ropeTable, rotateRow } from "../../kernels/rope.ts";
+import { ropeTable } from "../../kernels/rope.ts";
+import { rotateRow } from "../../kernels/rope_cpu.ts";
 import { assertClose, uniform } from "../testing.ts";
 
 const HALF = 32;
