@@ -103,7 +103,7 @@ export async function loadEmbedder(options: LoadOptions): Promise<PictureEmbedde
   try {
     const precision = options.precision ?? bestPrecision(gpu);
     const trainables = new Trainables(gpu, adapter, { training: false });
-    const network = uploadNetwork(gpu, backbone, { adapter, trainables }, {
+    const network = uploadNetwork(gpu, backbone, trainables, {
       precision,
       height: imgSize,
       width: imgSize,
@@ -112,7 +112,6 @@ export async function loadEmbedder(options: LoadOptions): Promise<PictureEmbedde
     const embedder = await createEmbedder(gpu, {
       network,
       trainables,
-      head: adapter.head,
       pool,
       images: options.images ?? (gpu.isCpu ? 4 : 32),
     });

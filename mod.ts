@@ -57,7 +57,7 @@ export * from "./model/embedder.ts";
 export * from "./model/encoder.ts";
 export * from "./model/files.ts";
 export * from "./model/hash_rule.ts";
-export { Head as EmbeddingHead, type HeadOptions } from "./model/head.ts";
+export * from "./model/head.ts";
 export * from "./model/init.ts";
 export type { Linear, Lora } from "./model/linear.ts";
 export * from "./model/memory.ts";

@@ -226,9 +226,8 @@ export async function sampleEmbedding(
   const adapter = benchAdapter(config, { rank, dropout: 0 });
   const trainables = new Trainables(gpu, adapter, { training: false });
   const layout = { precision, height: size, width: size, merge: true };
-  const network = uploadNetwork(gpu, benchBackbone(config), { adapter, trainables }, layout);
-  const { head } = adapter;
-  const options = { network, trainables, head, pool: "avg", images } as const;
+  const network = uploadNetwork(gpu, benchBackbone(config), trainables, layout);
+  const options = { network, trainables, pool: "avg", images } as const;
   const embedder = await createEmbedder(gpu, options);
   try {
     const bytes = gpu.memory.current - before;

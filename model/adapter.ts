@@ -43,7 +43,7 @@ export interface LoraModule {
 }
 
 /** Linear, ReLU, dropout, linear: from pooled tokens to embeddings. */
-export interface Head {
+export interface HeadWeights {
   /** Width between the two layers. */
   hidden: number;
   /** Width of an embedding. */
@@ -75,7 +75,7 @@ export interface Adapter {
   /** At least one. */
   modules: LoraModule[];
   /** Null where the pooled tokens are the embedding. */
-  head: Head | null;
+  head: HeadWeights | null;
   /** ln of the inverse temperature, null if unknown. PEFT has no place for it: text in the file. */
   logitScale: number | null;
   /** Probability that training drops an input of A. */
@@ -156,7 +156,7 @@ export function encodeAdapter(adapter: Adapter): Map<string, Uint8Array | string
 
 /** Tensors of a head by the names they have in a timm model with that head. */
 export function headTensors(
-  { hidden, embedDim, weight1, bias1, weight2, bias2 }: Head,
+  { hidden, embedDim, weight1, bias1, weight2, bias2 }: HeadWeights,
 ): Map<string, { shape: number[]; data: Float32Array }> {
   return new Map([
     ["head.0.weight", { shape: [hidden, weight1.length / hidden], data: weight1 }],
@@ -291,7 +291,7 @@ type Take = (
   shape: (found: readonly number[]) => number[],
 ) => Float32Array<ArrayBuffer>;
 
-function readHead({ tensors }: SafetensorsFile, take: Take): Head {
+function readHead({ tensors }: SafetensorsFile, take: Take): HeadWeights {
   const first = /^base_model\.model\.(?:.*\.)?head\.0\.weight$/; // perhaps in a wrapper
   const key = [...tensors.keys()].find((each) => first.test(each)) ??
     "base_model.model.head.0.weight";

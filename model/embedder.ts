@@ -11,7 +11,6 @@ import { Plan, type ProfileRow, runPlans } from "../kernels/plan.ts";
 import { Ring } from "../kernels/ring.ts";
 import { tune } from "../kernels/tune.ts";
 import type { PoolMode } from "../kernels/pool.ts";
-import type { Head as HeadWeights } from "./adapter.ts";
 import { Encoder } from "./encoder.ts";
 import { Head } from "./head.ts";
 import { largestPiece, type Network } from "./network.ts";
@@ -23,8 +22,6 @@ export interface EmbedderOptions {
   network: Network;
   /** Values of adapters and head. */
   trainables: Trainables;
-  /** Shape of the head, or null. */
-  head: Pick<HeadWeights, "hidden" | "embedDim"> | null;
   /** What becomes of the tokens of an image. */
   pool: PoolMode;
   /** Images at a time; fewer where the adapter cannot bind so many. */
@@ -43,7 +40,7 @@ export class Embedder {
   /** Length of an embedding. */
   readonly dim: number;
 
-  constructor(gpu: Gpu, { network, trainables, head, pool, images }: EmbedderOptions) {
+  constructor(gpu: Gpu, { network, trainables, pool, images }: EmbedderOptions) {
     if (!(Number.isInteger(images) && images >= 1)) {
       throw new RangeError(
         `Cannot embed ${images} images at a time: expected a whole number, 1 or more`,
@@ -52,7 +49,7 @@ export class Embedder {
     this.#gpu = gpu;
     this.images = Math.min(images, largestPiece(gpu, network));
     this.#encoder = new Encoder(gpu, network, { images: this.images, pool, training: null });
-    this.#head = new Head(gpu, trainables, this.#encoder, { head, dropout: null });
+    this.#head = new Head(gpu, trainables, this.#encoder, null);
     this.dim = this.#head.embeddings.shape[1]!;
     this.#merge = new Plan(gpu);
     this.#encoder.recordMerge(this.#merge);

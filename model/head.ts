@@ -11,19 +11,13 @@ import { createTensor, type Gpu, type Tensor } from "../kernels/gpu.ts";
 import { normalise, normaliseBackward } from "../kernels/normalise.ts";
 import type { Plan } from "../kernels/plan.ts";
 import type { Dropout } from "../kernels/sites.ts";
-import type { Head as HeadWeights } from "./adapter.ts";
 import { destroyTensors } from "./block.ts";
 import type { Trainables } from "./trainables.ts";
 
-/** Options of {@linkcode Head}. */
-export interface HeadOptions {
-  /** Shape of the head, or null: embeddings are the pooled tokens, normalised. */
-  head: Pick<HeadWeights, "hidden" | "embedDim"> | null;
-  /** Dropout of the hidden layer. */
-  dropout: Dropout;
-}
-
-/** Records head and normalisation over tensors of its own. */
+/**
+ * Records head and normalisation over tensors of its own. Where the adapter has no head, embeddings
+ * are the pooled tokens, normalised.
+ */
 export class Head {
   readonly #gpu: Gpu;
   readonly #pooled: Tensor;
@@ -40,14 +34,18 @@ export class Head {
   /** `(images, D)`: their gradient, to be filled before the backward. */
   readonly dEmbeddings: Tensor;
 
-  /** @param encoded Output of the encoder and where its gradient goes, `(images, C)`. */
+  /**
+   * @param encoded Output of the encoder and where its gradient goes, `(images, C)`.
+   * @param dropout Of the hidden layer.
+   */
   constructor(
     gpu: Gpu,
     trainables: Trainables,
     encoded: { pooled: Tensor; dPooled: Tensor | null },
-    { head, dropout }: HeadOptions,
+    dropout: Dropout,
   ) {
     const [images, width] = encoded.pooled.shape as [number, number];
+    const { head } = trainables.adapter;
     const dim = head?.embedDim ?? width;
     const make = (columns: number) => createTensor(gpu, [images, columns]);
     this.#gpu = gpu;

@@ -1,4 +1,4 @@
-import type { Adapter, Head, LoraModule } from "./adapter.ts";
+import type { Adapter, HeadWeights, LoraModule } from "./adapter.ts";
 import { parameterShapes, type ViTConfig } from "./config.ts";
 import { hashed } from "./hash_rule.ts";
 import { INITIAL_LOGIT_SCALE } from "./trainables.ts";
@@ -17,7 +17,7 @@ export interface AdapterOptions {
   /** Layers of each block, of {@linkcode LORA_TARGETS}. */
   targets: readonly string[];
   /** Null: embeddings are the pooled tokens. */
-  head: Pick<Head, "hidden" | "embedDim"> | null;
+  head: Pick<HeadWeights, "hidden" | "embedDim"> | null;
   /** Of the random values. */
   seed: number;
 }

@@ -12,7 +12,7 @@ import {
   uploadTensor,
 } from "../kernels/gpu.ts";
 import { ropeTable } from "../kernels/rope.ts";
-import { type Adapter, loraScaling } from "./adapter.ts";
+import { loraScaling } from "./adapter.ts";
 import { parameterShapes, type ViTConfig } from "./config.ts";
 import type { Linear, Lora } from "./linear.ts";
 import type { Trainables } from "./trainables.ts";
@@ -93,7 +93,7 @@ export function linearsOf({ qkv, proj, fc1, fc1x, fc2 }: Block): Linear[] {
 export function uploadNetwork(
   gpu: Gpu,
   backbone: Backbone,
-  { adapter, trainables }: { adapter: Adapter | null; trainables: Trainables | null },
+  trainables: Trainables,
   { precision, height, width, merge }: NetworkOptions,
 ): Network {
   const { config } = backbone;
@@ -115,12 +115,13 @@ export function uploadNetwork(
     own(uploadTensor(gpu, backbone.get(name), shape, dtype));
   const vector = (name: string) => upload(name, shapes.get(name)!);
 
+  const { adapter } = trainables;
   const modules = new Map(
-    adapter?.modules.map((module, index) => [module.name, { module, index }]),
+    adapter.modules.map((module, index) => [module.name, { module, index }]),
   );
   const loraOf = (name: string, shape: readonly number[]): Lora | null => {
     const found = modules.get(name);
-    if (!found || !adapter || !trainables) return null;
+    if (!found) return null;
     modules.delete(name);
     const { module, index } = found;
     return {

@@ -12,7 +12,7 @@ import {
   uploadTensor,
   viewTensor,
 } from "../kernels/gpu.ts";
-import { type Adapter, type Head, headTensors, type LoraModule } from "./adapter.ts";
+import { type Adapter, headTensors, type HeadWeights, type LoraModule } from "./adapter.ts";
 
 /** Parameters start at multiples of this many floats: 256 bytes, the widest binding alignment. */
 const ALIGN = 64;
@@ -47,7 +47,8 @@ export function padTo4(n: number): number {
 export class Trainables {
   readonly #gpu: Gpu;
   readonly #slots = new Map<string, Slot>();
-  readonly #adapter: Adapter;
+  /** The adapter as it was uploaded: its shape stays, its values are those of the beginning. */
+  readonly adapter: Adapter;
   /** `(size)` f32. */
   readonly parameters: Tensor;
   /** `(size)` f32 each, or null outside of training. */
@@ -63,7 +64,7 @@ export class Trainables {
     { training, trainLogitScale = true }: TrainablesOptions,
   ) {
     this.#gpu = gpu;
-    this.#adapter = adapter;
+    this.adapter = adapter;
     const logitScale = adapter.logitScale ?? INITIAL_LOGIT_SCALE;
     const matrices = [
       ...matricesOf(adapter),
@@ -154,10 +155,10 @@ export class Trainables {
   /** Reads the parameters back as an adapter. Waits for the GPU. */
   async read(): Promise<Adapter> {
     const values = this.unpack(await readTensor(this.#gpu, this.parameters));
-    const { modules, head, logitScale } = this.#adapter;
+    const { modules, head, logitScale } = this.adapter;
     const [trained] = values.get("logit_scale") ?? [logitScale];
     return {
-      ...this.#adapter,
+      ...this.adapter,
       modules: modules.map((module) => ({
         ...module,
         loraA: values.get(`${module.name}.lora_A`)!,
@@ -213,7 +214,7 @@ function loraMatrices({ name, rank, loraA, loraB }: LoraModule): Matrix[] {
   ];
 }
 
-function headMatrices(head: Head): Matrix[] {
+function headMatrices(head: HeadWeights): Matrix[] {
   for (const name of ["hidden", "embedDim"] as const) {
     const size = head[name];
     if (size % 4 !== 0) {

@@ -66,7 +66,7 @@ export class Trainer {
     const trainLogitScale = options.trainLogitScale ?? true;
     const trainables = new Trainables(gpu, adapter, { training: true, trainLogitScale });
     const layout = { precision, height, width, merge };
-    const network = uploadNetwork(gpu, backbone, { adapter, trainables }, layout);
+    const network = uploadNetwork(gpu, backbone, trainables, layout);
     const images = 2 * pairs;
     const microBatch = pieceSize(gpu, network, { images, microBatch: options.microBatch });
     const pieces = Math.ceil(images / microBatch);
@@ -81,10 +81,8 @@ export class Trainer {
       },
       input: options.input ?? "pixels",
     });
-    const head = new Head(gpu, trainables, encoder, {
-      head: adapter.head,
-      dropout: rate > 0 ? { rate, site: sites.add(HEAD_STREAM, 0) } : null,
-    });
+    const headDropout = rate > 0 ? { rate, site: sites.add(HEAD_STREAM, 0) } : null;
+    const head = new Head(gpu, trainables, encoder, headDropout);
     const dim = head.embeddings.shape[1]!;
     const scale = precision === "f16" ? options.lossScale ?? F16_LOSS_SCALE : 1;
     const { training, parameters } = trainables;

@@ -49,7 +49,6 @@ export async function prepareTraining(
       ? await createEmbedder(gpu, {
         network,
         trainables,
-        head: adapter.head,
         pool,
         images: evalImages,
       })

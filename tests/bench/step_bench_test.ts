@@ -73,16 +73,9 @@ gpuTest(
         checkpointing: false,
       },
     };
-    const { head } = trainerOptions(options).adapter;
     const trainer = await createTrainer(gpu, trainerOptions(options));
     const { network, trainables } = trainer;
-    const embedder = await createEmbedder(gpu, {
-      network,
-      trainables,
-      head,
-      pool: "avg",
-      images: 2,
-    });
+    const embedder = await createEmbedder(gpu, { network, trainables, pool: "avg", images: 2 });
     writeBatch(trainer, options);
     await trainer.profile(0); // compiles
     const step = await timeSteps(trainer, options);

@@ -21,7 +21,6 @@ import {
 } from "./tiny.ts";
 
 const IMAGES = 4; // at a time; a batch has 6
-const HEAD = { hidden: 16, embedDim: 8 };
 
 // The design's bound where the same sums are made in another order.
 const SAME = 1e-5;
@@ -32,7 +31,7 @@ function embedderOf(
   { network, trainables }: Pick<Trainer, "network" | "trainables">,
   options: Partial<EmbedderOptions> = {},
 ): Promise<Embedder> {
-  const rest = { head: HEAD, pool: "avg", images: IMAGES } as const;
+  const rest = { pool: "avg", images: IMAGES } as const;
   return createEmbedder(gpu, { network, trainables, ...rest, ...options });
 }
 
@@ -188,7 +187,7 @@ modelTest("Embedder without a head gives pooled tokens, of each kind", async (gp
   const config = tinyConfig();
   const adapter = tinyAdapter(config, { head: null });
   const trainables = new Trainables(gpu, adapter, { training: false });
-  const network = uploadNetwork(gpu, tinyBackbone(config), { adapter, trainables }, {
+  const network = uploadNetwork(gpu, tinyBackbone(config), trainables, {
     precision: "f32",
     height: HEIGHT,
     width: WIDTH,
@@ -198,7 +197,6 @@ modelTest("Embedder without a head gives pooled tokens, of each kind", async (gp
   const embeddings = [];
   for (const pool of ["avg", "token"] as const) {
     const embedder = await embedderOf(gpu, { network, trainables }, {
-      head: null,
       pool,
       images: 2,
     });

@@ -33,7 +33,7 @@ async function walk(gpu: Gpu, variant: Variant) {
   const config = tinyConfig(2, model);
   const adapter = tinyAdapter(config, { rank: 6, alpha: 12, dropout: rate, head: null });
   const trainables = new Trainables(gpu, adapter, { training: true, trainLogitScale: false });
-  const network = uploadNetwork(gpu, tinyBackbone(config), { adapter, trainables }, {
+  const network = uploadNetwork(gpu, tinyBackbone(config), trainables, {
     precision: variant.precision ?? "f32",
     height: HEIGHT,
     width: WIDTH,

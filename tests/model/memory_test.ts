@@ -44,9 +44,8 @@ for (const [name, changes] of cases) {
         const adapter = changes.adapter ?? tinyAdapter(backbone.config);
         const trainer = await tinyTrainer(gpu, { backbone, adapter, ...changes });
         const { network, trainables } = trainer;
-        const { head } = adapter;
         const embedder = evalImages > 0 &&
-          await createEmbedder(gpu, { network, trainables, head, pool: "avg", images: evalImages });
+          await createEmbedder(gpu, { network, trainables, pool: "avg", images: evalImages });
         const allocated = gpu.memory.current - before;
         const { total, textures } = trainingMemory(gpu, {
           precision: "f32",
@@ -91,8 +90,7 @@ for (const [name, changes, settings] of textured) {
     const options = { backbone: plain, adapter, height: 224, width: 224, batchSize: 3, ...changes };
     const trainer = await tinyTrainer(gpu, options);
     const { network, trainables } = trainer;
-    const { head } = adapter;
-    await createEmbedder(gpu, { network, trainables, head, pool: "avg", images: 8 });
+    await createEmbedder(gpu, { network, trainables, pool: "avg", images: 8 });
     const { textures } = trainingMemory(gpu, { precision: "f32", ...options, evalImages: 8 });
     assert(textures > 4 * 2 ** 20);
     assert.equal(gpu.memory.textures, textures);
