@@ -1,7 +1,7 @@
 /**
  * Other libraries beside this one, on the same adapter, in turns: a table of ratios.
  *
- *     deno task bench:peers [--python /path/to/python3] [--device cuda] [--precision f16]
+ *     deno task bench:peers [--python /path/to/python3] [--gpu dawn] [--precision f16]
  *         [--rounds 3] [--json FILE]
  *
  * The first run fetches the packages from npm; PyTorch is left out where Python has none. Every
@@ -11,10 +11,11 @@
  */
 import { fileURLToPath } from "node:url";
 import { tickMs } from "../../kernels/clock.ts";
-import { closeGpu, type Gpu, openGpu } from "../../kernels/gpu.ts";
+import { closeGpu, type Gpu, type Host, openGpu } from "../../kernels/gpu.ts";
 import { modelConfig } from "../../model/config.ts";
 import type { Precision } from "../../model/network.ts";
 import { parseFlags, runScript } from "../../scripts/cli.ts";
+import { GPU_FLAGS, hostOf } from "../../scripts/flags.ts";
 import { fmaCases } from "../ceilings.ts";
 import { gemmCase } from "../gemm_cases.ts";
 import { interleave, timeCases } from "../measure.ts";
@@ -33,7 +34,12 @@ const FLAGS = {
     default: "python3",
     help: "Python with torch, timm and peft",
   },
-  device: { type: "string", default: "cpu", choices: ["cpu", "cuda"], help: "PyTorch's" },
+  device: {
+    type: "string",
+    choices: ["cpu", "cuda"],
+    help: "PyTorch's; by default cuda beside a GPU",
+  },
+  ...GPU_FLAGS,
   batch_size: { type: "integer", unit: "pairs", default: 2, min: 2, help: "of the step" },
   precision: {
     type: "string",
@@ -55,16 +61,22 @@ type Times = Record<string, number>;
 
 async function main(args: string[]): Promise<void> {
   const flags = parseFlags(COMMAND, FLAGS, args);
-  const gpu = await openGpu();
+  const gpu = await openGpu(hostOf(flags));
   await tickMs(gpu); // once a device, which is no part of what is timed
+  const device = flags.device ?? (gpu.isCpu ? "cpu" : "cuda");
   const report = new Report(gpu);
   const step = {
     ...{ config: modelConfig("vits16"), size: SIZE, pairs: flags.batch_size, rank: RANK },
     ...{ precision: flags.precision as Precision, dropout: 0, checkpointing: false },
   };
+  let pyTorch = "";
   const tasks: (() => Promise<Times>)[] = [
-    ...["geolora", ...LIBRARIES].map((name) => () => runLibrary(name)),
-    () => runPyTorch(flags),
+    ...["geolora", ...LIBRARIES].map((name) => () => runLibrary(name, gpu.host)),
+    async () => {
+      const { times, words } = await runPyTorch({ ...flags, device });
+      pyTorch = words;
+      return times;
+    },
     async () => ({ "step geolora": (await sampleStep(gpu, step)).wall }),
     async () => ({ "embedding geolora": (await sampleEmbedding(gpu, step)).wall }),
   ];
@@ -74,7 +86,9 @@ async function main(args: string[]): Promise<void> {
   const ms = (key: string) => Math.min(...samples.map((times) => times[key] ?? Infinity));
 
   const columns = ["work", "by", "min ms", "GFLOP/s", "its time / ours", "held to"];
-  const note = `${2 * flags.batch_size} images in a step, ${flags.precision}; the gemm is f32`;
+  const note = `${
+    2 * flags.batch_size
+  } images in a step, ${flags.precision}; the gemm is f32${pyTorch}`;
   const row = report.table("peers", columns, note);
   const add = (
     work: string,
@@ -95,7 +109,7 @@ async function main(args: string[]): Promise<void> {
   }
   add("gemm", "pytorch", { gflop });
   const percent = 100 * kernel.gemm / kernel.fma;
-  row(["gemm, GPU time", "geolora", null, kernel.gemm, null, null]);
+  row(["gemm as in the layer (nt), GPU time", "geolora", null, kernel.gemm, null, null]);
   row(["multiply-adds only", "geolora", null, kernel.fma, null, null]);
   const least = gpu.isCpu ? ">= 40" : ">= 60";
   row(["% of them that the gemm reaches", "geolora", null, null, percent, least]);
@@ -120,9 +134,15 @@ async function shareOfCeiling(gpu: Gpu): Promise<{ gemm: number; fma: number }> 
   return { gemm: gemm!, fma: Math.max(...fma) };
 }
 
-async function runLibrary(name: string): Promise<Times> {
+async function runLibrary(name: string, host: Host): Promise<Times> {
   const script = fileURLToPath(new URL("run_peer.ts", import.meta.url));
-  const times = await runJson<PeerTimes>(Deno.execPath(), ["run", "-A", "--no-lock", script, name]);
+  const times = await runJson<PeerTimes>(
+    Deno.execPath(),
+    ["run", "-A", "--no-lock", script, name],
+    {
+      GPU: host,
+    },
+  );
   return { [`gemm ${name}`]: times?.ms ?? NaN };
 }
 
@@ -133,27 +153,32 @@ async function runPyTorch(
     batch_size: number;
     precision: string;
   },
-): Promise<Times> {
+): Promise<{ times: Times; words: string }> {
   const script = fileURLToPath(new URL("pytorch_step.py", import.meta.url));
-  const rounds = device === "cuda" ? 20 : 1; // a GPU needs a while until its clock is up
-  const sizes = { device, images: 2 * batch_size, size: SIZE, rank: RANK, precision, rounds };
+  const seconds = device === "cuda" ? 3 : 0; // a GPU needs a while until its clock is up
+  const sizes = { device, images: 2 * batch_size, size: SIZE, rank: RANK, precision, seconds };
   const args = Object.entries(sizes).flatMap(([name, value]) => [`--${name}`, String(value)]);
-  const times = await runJson<Record<"gemm" | "embedding" | "step", number>>(python, [
-    script,
-    ...args,
-  ]);
+  type Found = Record<"gemm" | "embedding" | "step" | "threads", number> & { torch: string };
+  const found = await runJson<Found>(python, [script, ...args]);
   const works = ["gemm", "embedding", "step"] as const;
-  return Object.fromEntries(works.map((work) => [`${work} pytorch`, times?.[work] ?? NaN]));
+  return {
+    times: Object.fromEntries(works.map((work) => [`${work} pytorch`, found?.[work] ?? NaN])),
+    words: found ? `; PyTorch ${found.torch} on ${device}, ${found.threads} threads` : "",
+  };
 }
 
 /** Last line that a process prints; null, and a line on stderr, where it fails. */
-async function runJson<T>(command: string, args: string[]): Promise<T | null> {
+async function runJson<T>(
+  command: string,
+  args: string[],
+  env: Record<string, string> = {},
+): Promise<T | null> {
   const failed = (reason: string) => {
     console.error(`left out: ${command} ${args.join(" ")}: ${reason}`);
     return null;
   };
   try {
-    const { success, stdout, stderr } = await new Deno.Command(command, { args }).output();
+    const { success, stdout, stderr } = await new Deno.Command(command, { args, env }).output();
     const decode = (bytes: Uint8Array) =>
       new TextDecoder().decode(bytes).trim().split("\n").at(-1)!;
     return success ? JSON.parse(decode(stdout)) as T : failed(decode(stderr));
