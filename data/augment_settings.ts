@@ -117,12 +117,16 @@ export function parseAugmentSettings(text: string, path: string): AugmentSetting
   const json = parseJson(text, `Cannot parse ${path}: `);
   const { data, error } = schema.safeParse(json);
   if (error !== undefined) {
-    const { path: keys, message } = error.issues[0]!;
+    const { path: keys, code, message } = error.issues[0]!;
     const found = keys.reduce((value, key) => (value as Record<PropertyKey, unknown>)[key], json);
     const where = keys.length === 0 ? "it" : `"${keys.join(".")}"`;
+    const isUnknown = keys.length === 0 && code === "unrecognized_keys";
+    const known = isUnknown ? `, known are ${Object.keys(AUGMENT_DEFAULTS).join(", ")}` : "";
     const wanted = message.replace(/^Invalid (input|option): |^Too \w+: /, "")
       .replace(/, received .*/, "");
-    throw new TypeError(`Cannot parse ${path}: ${where} is ${show(found)}, ${wanted}`);
+    throw new TypeError(
+      `Cannot parse ${path}: ${where} is ${show(found)}, ${wanted}${known}`,
+    );
   }
   return overlay(AUGMENT_DEFAULTS, data);
 }

@@ -24,7 +24,7 @@ export function checkRoots(pictures: Iterable<Picture>): void {
     throw new Error(
       `Cannot find pictures in ${root}: ` +
         (isFolder ? `none of ${count} that were tried is there` : "there is no such folder") +
-        `, expected the data root of ${folder}/${name} (--data_root, or its entry's data_root)`,
+        `, expected the data root of ${folder}/${name} (its entry's data_root, else --data_root)`,
     );
   }
 }

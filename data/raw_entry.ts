@@ -8,7 +8,11 @@ import { show } from "./json.ts";
 import type { Location, PairMode } from "./pairs.ts";
 
 const point = z.tuple([z.number(), z.number()]); // zod's number is finite
-const latLon = z.tuple([z.number().min(-90).max(90), z.number().min(-180).max(180)]);
+const latitude = "expected a latitude from -90 to 90, then the longitude";
+const latLon = z.tuple([
+  z.number().min(-90, latitude).max(90, latitude),
+  z.number().min(-180).max(180),
+]);
 /** A file from Windows may part folders by a backslash; so none can be in a name. */
 const withSlashes = (path: string) => path.replaceAll("\\", "/");
 const folder = z.string().transform(withSlashes);
@@ -83,7 +87,31 @@ export function checkEntry(value: unknown, where: string): RawEntry {
       }
     }
   }
+  checkOrder(data, where);
   return data;
+}
+
+/** Refuses a query that is near its references only with latitude and longitude exchanged. */
+function checkOrder(raw: RawEntry, where: string): void {
+  const query = raw.drone_loc_lat_lon;
+  const references = [
+    ...raw.pair_pos_sate_loc_lat_lon_list ?? [],
+    ...raw.pair_pos_semipos_sate_loc_lat_lon_list ?? [],
+  ];
+  if (!query || references.length === 0 || references.some((each) => isNear(each, query))) return;
+  const [lat, lon] = query;
+  if (references.every((each) => isNear(each, [lon, lat]))) {
+    throw new TypeError(
+      `${where} key "drone_loc_lat_lon": is ${show(query)}, expected latitude before longitude, ` +
+        "as in the lists of its references",
+    );
+  }
+}
+
+/** Whether a place is within 0.1 of another in both coordinates: 11 km in degrees, 10 cm in metres. */
+function isNear([lat, lon]: Point, [otherLat, otherLon]: Point): boolean {
+  const turn = Math.abs(lon - otherLon);
+  return Math.abs(lat - otherLat) < 0.1 && Math.min(turn, 360 - turn) < 0.1;
 }
 
 /**
@@ -125,9 +153,8 @@ export function toLocation(
 }
 
 /**
- * What an entry's `x_y` values are as [latitude, longitude]: out of range, far if a reference is more
- * than 0.1 from its query, 11 km in degrees but 10 cm in metres, or near; swapped if they would be
- * near but for their order; null if nothing tells.
+ * What an entry's `x_y` values are as [latitude, longitude]: out of range, far if a reference is not
+ * near its query, or near; swapped if they would be near but for their order; null if nothing tells.
  */
 export function asDegrees(raw: RawEntry): "out of range" | "far" | "near" | "swapped" | null {
   const query = raw.drone_loc_x_y;
@@ -141,10 +168,6 @@ export function asDegrees(raw: RawEntry): "out of range" | "far" | "near" | "swa
   if (!allWithin(180)) return "out of range";
   const isSwapped = !allWithin(90);
   if (!query || references.length === 0) return isSwapped ? "out of range" : null;
-  const isNear = ([lat, lon]: Point) => {
-    const turn = Math.abs(lon - query[1]);
-    return Math.abs(lat - query[0]) < 0.1 && Math.min(turn, 360 - turn) < 0.1;
-  };
-  if (!references.every(isNear)) return isSwapped ? "out of range" : "far";
+  if (!references.every((each) => isNear(each, query))) return isSwapped ? "out of range" : "far";
   return isSwapped ? "swapped" : "near";
 }

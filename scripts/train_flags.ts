@@ -195,7 +195,8 @@ export function checkSame(flags: TrainFlags, stored: Record<string, unknown>): v
     if (FREE.includes(name as keyof TrainFlags) || now === before) continue;
     throw new UsageError(
       `Cannot resume with --${name} ${now ?? "left out"}: the run was started ` +
-        (before === null ? "without it" : `with ${before}`),
+        (before === null ? "without it" : `with ${before}`) +
+        "; a new run may begin with its adapter: --init_adapter",
     );
   }
 }
@@ -298,6 +299,10 @@ export function dataWarnings(
       `--with_weight smooths all pairs by ${smoothing}, as each has weight 1, that of entries ` +
         "without pair_pos_sate_weight_list",
     );
+  }
+  const largest = pairs.reduce((most, { weight }) => Math.max(most, weight), 0);
+  if (flags.with_weight && largest > 1) {
+    lines.push(`weights are up to ${largest}, where the share of ground that is seen is at most 1`);
   }
   return lines;
 }

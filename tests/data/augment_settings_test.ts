@@ -85,6 +85,9 @@ Deno.test("parseAugmentSettings() names a key that it does not know", () => {
     name: "TypeError",
     message: /^Cannot parse a\.json: "gallery" .*"jpg"/,
   });
+  assert.throws(() => parseAugmentSettings('{"rotation": 0.5}', "a.json"), {
+    message: /^Cannot parse a\.json: it is .*"rotation", known are flip, .*rotate, .*gallery/,
+  });
 });
 
 Deno.test("parseAugmentSettings() says where the text is no JSON, in one line", () => {

@@ -222,3 +222,22 @@ Deno.test("queryView() takes all sources but the game for photographs", () => {
   const views = ["gta", "GTA", "gta-uav-data", "visloc", "my flight"].map(queryView);
   assert.deepEqual(views, ["gta_query", "gta_query", "gta_query", "real_query", "real_query"]);
 });
+
+Deno.test("augmentPicture() draws the quality of JPEG from its whole range", async () => {
+  const errors = new Set<number>();
+  for (let key = 0; key < 20; key++) {
+    const { pixels } = await make(only("jpeg", { quality: [5, 95] }), [key]);
+    errors.add(pixels.reduce((sum, value, i) => sum + Math.abs(value - plain[i]!), 0));
+  }
+  assert(errors.size > 10, `${errors.size} of 20 differ`); // one each of 91 qualities
+});
+
+Deno.test("augmentPicture() blackens by each kind of hole", async () => {
+  const grid = await make(only("dropout", { of: ["grid"] }));
+  let grids = 0;
+  for (let key = 0; key < 100; key++) {
+    const { pixels } = await make(only("dropout", { of: ["grid", "coarse"] }), [key]);
+    if (pixels.join() === grid.pixels.join()) grids++;
+  }
+  assert(grids > 25 && grids < 75, `${grids} of 100`); // 50, deviation 5; a grid is always the same
+});

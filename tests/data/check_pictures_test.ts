@@ -86,7 +86,8 @@ Deno.test("checkRoots() refuses a data root that is no folder, or that is anothe
     for (const each of [root, other]) await Deno.mkdir(each);
     const pictures = (root: string, count = 100) =>
       Array.from({ length: count }, (_, i) => ({ root, folder: "drone", name: `${i}.jpg` }));
-    const wanted = "expected the data root of drone/0.jpg (--data_root, or its entry's data_root)";
+    const wanted =
+      "expected the data root of drone/0.jpg (its entry's data_root, else --data_root)";
     await Deno.mkdir(join(root, "drone"));
     for (const { name } of pictures(root).slice(50)) {
       await Deno.writeTextFile(join(root, "drone", name), "");

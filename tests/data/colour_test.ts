@@ -107,3 +107,23 @@ Deno.test("jitterColours() applies the changes in every order", () => {
   // 24 orders; brightness commutes with hue, some others nearly, so fewer results.
   assert(results.size >= 12, `only ${results.size} results`);
 });
+
+Deno.test("jitterColours() turns the hue both ways", () => {
+  const only = { brightness: 0, contrast: 0, saturation: 0 };
+  const seen = Array.from({ length: 200 }, (_, seed) => {
+    const pixels = Uint8Array.of(255, 0, 0);
+    jitterColours(pixels, { ...only, hue: 0.1 }, counterRandom(seed));
+    return pixels;
+  });
+  const green = seen.filter(([, g]) => g! > 0).length; // towards yellow, else towards magenta
+  assert(green > 60 && green < 140, `${green} of 200`); // 100, deviation 7
+});
+
+Deno.test("adjustHue() turns back as far as it turns on", () => {
+  for (const turns of [0.5, 0.45, 0.35]) {
+    const [back, on] = [Uint8Array.from(PICTURE), Uint8Array.from(PICTURE)];
+    adjustHue(back, -turns);
+    adjustHue(on, 1 - turns);
+    assert.deepEqual(back, on);
+  }
+});

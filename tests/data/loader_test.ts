@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { AUGMENT_DEFAULTS } from "../../data/augment_settings.ts";
 import { openDecoder } from "../../data/decode.ts";
+import type { DecodePool } from "../../data/decode_pool.ts";
 import { createPairLoader, loadPictures, type PairLoaderOptions } from "../../data/loader.ts";
 import { type Pair, picturePath } from "../../data/pairs.ts";
 
@@ -290,4 +291,42 @@ Deno.test("PairLoader.batches() refuses an index that is no pair", async () => {
       message: "Cannot load pair 1: there are 1 pairs",
     });
   });
+});
+
+Deno.test("PairLoader replaces two pairs of a batch by two that share no ground with each other", async () => {
+  await withPairs(4, async (pairs) => {
+    // Both have the damaged picture; 3 and 4 are one pair, 2 another.
+    const damaged = picturePath(pairs[0]!.reference);
+    await Deno.writeTextFile(damaged, "no picture");
+    const [a, b, c, d] = pairs as [Pair, Pair, Pair, Pair];
+    const all = [a, { ...b, reference: a.reference }, c, d, { ...d, duplicateId: 1 }];
+    for (let seed = 0; seed < 20; seed++) {
+      const { batches } = await loadAll({ pairs: all, seed }, [[0, 1]]);
+      const queries = batches[0]!.pairs.map((index) => picturePath(all[index]!.query));
+      assert.deepEqual(queries.sort(), [picturePath(c.query), picturePath(d.query)]);
+    }
+  });
+});
+
+Deno.test("loadPictures() leaves a pool of others open, and asks it for one picture at a time without workers", async () => {
+  let [running, most, closed] = [0, 0, 0];
+  const pool: DecodePool = {
+    failed: false,
+    async run() {
+      most = Math.max(most, ++running);
+      await Promise.resolve();
+      running--;
+      const size = { width: SIZE, height: SIZE };
+      return { pixels: new Uint8Array(BYTES), crop: { left: 0, top: 0, ...size }, picture: size };
+    },
+    close: () => (closed++, Promise.resolve()),
+  };
+  for (const [numWorkers, wanted] of [[0, 1], [1, 10]] as const) {
+    most = 0;
+    const paths = Array.from({ length: 10 }, (_, i) => `${i}.png`);
+    const options = { imgSize: SIZE, batchSize: 4, numWorkers, pool };
+    for await (const _ of loadPictures(paths, options));
+    assert.equal(most, wanted);
+  }
+  assert.equal(closed, 0);
 });

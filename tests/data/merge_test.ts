@@ -100,3 +100,9 @@ Deno.test("parseObjects() refuses a file that is merged already", () => {
     });
   }
 });
+
+Deno.test("mergeSources() shuffles with seed 0 too", () => {
+  const entries = Array.from({ length: 20 }, (_, i) => ({ drone_img_name: `${i}` }));
+  const sources = [{ name: "gta", entries, root: "/d", multiplier: 1, altitudeMeters: null }];
+  assert.notDeepEqual(mergeSources(sources, 0), mergeSources(sources, null));
+});

@@ -39,8 +39,13 @@ const REFUSED: [entry: Record<string, unknown>, message: string][] = [
   ],
   [{ drone_loc_x_y: [1] }, 'key "drone_loc_x_y": is [1], expected array to have >=2 items'],
   [
+    { drone_loc_lat_lon: [7, 46], pair_pos_sate_loc_lat_lon_list: [[46.01, 7]] },
+    'key "drone_loc_lat_lon": is [7,46], expected latitude before longitude, as in the lists of ' +
+    "its references",
+  ],
+  [
     { drone_loc_lat_lon: [95, 7] },
-    'key "drone_loc_lat_lon": [0] is 95, expected number to be <=90',
+    'key "drone_loc_lat_lon": [0] is 95, expected a latitude from -90 to 90, then the longitude',
   ],
   [{ altitude_meters: 0 }, 'key "altitude_meters": is 0, expected number to be >0'],
   [{ duplicate_id: 1.5 }, 'key "duplicate_id": is 1.5, expected int'],
@@ -216,4 +221,11 @@ Deno.test("parseEntries() never lets a damaged file pass silently", () => {
     }
   }
   assert.ok(refused > 2000 && refused < 3000, `${refused} of 3000 were refused`);
+});
+
+Deno.test("parseEntries() refuses a line break in a path", () => {
+  assert.throws(() => parse([{ ...SMALL, drone_img_name: "a\nb.png" }]), {
+    name: "TypeError",
+    message: /holds control characters, expected a path$/,
+  });
 });

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { pairsOf, parseEntries, pictureKey, picturePath, readPairsText } from "../../data/pairs.ts";
 import { sharedPath } from "../testing.ts";
 import { GTA, parse, SMALL } from "./entries.ts";
@@ -237,4 +237,37 @@ Deno.test({
       assert.ok((await Deno.stat(picturePath(query))).isFile);
     }
   },
+});
+
+Deno.test("parseEntries() keeps a weight of 0", () => {
+  const [entry] = parse([{ ...SMALL, pair_pos_sate_weight_list: [0] }]);
+  assert.equal(entry!.references[0]!.weight, 0);
+});
+
+Deno.test("parseEntries() prefers places in degrees to those under x_y", () => {
+  const [entry] = parse([{ ...GTA, drone_loc_lat_lon: [46.5, 7.25] }]);
+  assert.deepEqual(entry!.location, { unit: "degrees", lat: 46.5, lon: 7.25 });
+});
+
+Deno.test("parseEntries() takes one far reference for metres, though others are near", () => {
+  const [entry] = parse([{
+    ...SMALL,
+    drone_loc_x_y: [10, 20], // of a small site, in the middle of its first tile
+    pair_pos_sate_img_list: ["t.png", "u.png"],
+    pair_pos_sate_loc_x_y_list: [[10, 20], [14, 20]],
+  }]);
+  assert.deepEqual(entry!.location, { unit: "metres", x: 10, y: 20 });
+});
+
+Deno.test("parseEntries() names the source of a relative root by its folder, and keeps /", () => {
+  const [here] = parse([SMALL], { dataRoot: "." });
+  assert.equal(here!.source, basename(Deno.cwd()).toLowerCase());
+  const [top] = parse([SMALL], { dataRoot: "/" });
+  assert.equal(top!.query.root, "/");
+});
+
+Deno.test({
+  name: "readPairsText() refuses a device, which may have no end",
+  ignore: Deno.build.os === "windows",
+  fn: () => assert.rejects(readPairsText("/dev/null"), /Cannot read .*null: it is not a file$/),
 });

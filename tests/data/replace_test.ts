@@ -52,3 +52,12 @@ Deno.test("Replacer says that too many pictures are damaged before it says that 
   assert.equal(replacer.accept(0, [error, MADE]), false);
   assert.throws(() => replacer.accept(1, [error, MADE]), /^Error: Cannot go on: 2 of 4 pictures/);
 });
+
+Deno.test("Replacer counts a picture of many pairs once", () => {
+  // 150 photos of one tile: 151 pictures, of which 1 % is one, and 300 places in pairs.
+  const pairs = pairsOf(...Array.from({ length: 150 }, (_, i) => [i, 0] as [number, number]));
+  const replacer = new Replacer(pairs, () => {});
+  const error = { error: "Cannot read it" };
+  assert.equal(replacer.accept(0, [error, MADE]), false);
+  assert.throws(() => replacer.accept(1, [error, MADE]), /^Error: Cannot go on: 2 of 151 pictures/);
+});

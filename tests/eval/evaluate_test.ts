@@ -372,3 +372,15 @@ function naiveMetrics(
     ...means("R@1_within_300m", "R@5_within_300m", "R@10_within_300m"),
   } as Metrics;
 }
+
+Deno.test("evaluate() looks for ten references within a radius", async () => {
+  const protocol = protocolOf({
+    queries: [{ location: metres(0), truth: { positives: [0] } }],
+    gallery: Array.from({ length: 12 }, (_, j) => metres(j === 9 ? 1 : 1000)),
+  });
+  const embeddings = embeddingsOf([Array.from({ length: 12 }, (_, j) => -j)]); // the tenth is near
+  const { metrics, rankings } = await evaluate({ protocol, embeddings, radii: [5] });
+  assert.equal(rankings[0]!.top.length, 10);
+  const { "R@5_within_5m": five, "R@10_within_5m": ten } = metrics.overall!;
+  assert.deepEqual([five, ten], [0, 100]);
+});

@@ -69,3 +69,12 @@ Deno.test("splitByMap() never parts a query from a semi-positive", () => {
     gallery: [0, 1],
   }]);
 });
+
+Deno.test("splitByMap() keeps equal letters of two folders apart", () => {
+  const queries = ["r/drone/03_1.JPG", "r/drone/03_2.JPG"].map(item);
+  const gallery = ["r/east/03_5_0_0.png", "r/west/03_5_0_0.png"].map(item);
+  assert.deepEqual(splitByMap({ queries, gallery, truths: [truth(0), truth(1)] }), [
+    { queries: [0], gallery: [0] },
+    { queries: [1], gallery: [1] },
+  ]);
+});

@@ -154,3 +154,20 @@ Deno.test({
     });
   },
 });
+
+Deno.test("buildProtocol() counts every query of a source that it leaves out", () => {
+  const without = (name: string) => raw(name, { pos: [], semi: ["3.png"] });
+  const found = raw("c.jpg", { pos: ["1.png"], semi: ["1.png"] });
+  const text = JSON.stringify([without("a.jpg"), without("b.jpg"), found]);
+  const entries = parseEntries(text, { path: "test.json", dataRoot: "root" });
+  assert.deepEqual([...buildProtocol(entries, { evalMode: "pos" }).skipped], [["visloc", 2]]);
+});
+
+Deno.test("buildProtocol() refuses a folder that lacks a single reference", () => {
+  const listFolder = (path: string) =>
+    path.startsWith("other") ? ["1.png"] : ["1.png", "3.png", "4.png"];
+  assert.throws(
+    () => buildProtocol(ENTRIES, { evalMode: "pos", gallery: "folder", listFolder }),
+    /gallery folder root.tiles.*: it lacks 1 of the 4 references.*first "2.png"/,
+  );
+});

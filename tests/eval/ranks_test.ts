@@ -159,3 +159,9 @@ Deno.test("rankingOf() joins the counts of another producer", () => {
     topScores: [9, 8, 8, 8, 5],
   });
 });
+
+Deno.test("rankQueries() keeps more references than it scores at a time", () => {
+  const scores = Array.from({ length: 600 }, (_, j) => -j / 600); // the best come first
+  const { top } = rankScores(scores, { positives: [0] }, 400);
+  assert.deepEqual(top, Array.from({ length: 400 }, (_, j) => j));
+});

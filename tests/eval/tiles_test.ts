@@ -65,3 +65,28 @@ Deno.test("tileRuleFor() believes no name that contradicts the file, or stands a
   assert.equal(otherUnit("4_0_6_13.png"), null);
   assert.equal(tileRuleFor([])("4_0_6_13.png"), null);
 });
+
+Deno.test("visLocTileCentre() has maps whose pixels are as many degrees wide as high", () => {
+  // At the largest zoom, where maps have their own pixels.
+  const zooms = {
+    "01": 7,
+    "02": 8,
+    "03": 8,
+    "04": 8,
+    "05": 6,
+    "06": 6,
+    "07": 4,
+    "08": 8,
+    10: 5,
+    11: 7,
+  };
+  for (const [map, zoom] of Object.entries(zooms)) {
+    const [origin, right, below] = ["000_000", "001_000", "000_001"].map((place) => {
+      const centre = visLocTileCentre(`${map}_${zoom}_${place}.png`);
+      assert(centre?.unit === "degrees");
+      return centre;
+    });
+    const ratio = (right!.lon - origin!.lon) / (origin!.lat - below!.lat);
+    assert(Math.abs(ratio - 1) < 0.01, `map ${map}: ${ratio}`); // map 07 is 170 px high
+  }
+});

@@ -201,8 +201,23 @@ Deno.test({
         assert.equal(wanted.metrics.length, 3);
         assert.deepEqual(await before(run), { step: 2, batch: 2 });
         await Deno.remove(join(run, "last"), { recursive: true });
-        await train(["--resume", run]);
+        await train(["--resume", run, "--save_every", "5"]);
         assert.deepEqual(await tracesOf(run), wanted);
+        const { progress } = await loadCheckpoint(join(run, "last"));
+        assert.equal(progress.flags.save_every, 5, "whoever resumes it again need not say it anew");
+      });
+
+      await t.step("after Ctrl-C, where nothing is evaluated", async () => {
+        const more = ["--epochs", "5", "--depth", "1", "--model_path", join(folder, "stopped")];
+        const training = startTraining([...tinyFlags(folder), ...more]);
+        await training.said("train ");
+        training.process.kill("SIGINT");
+        const { code, stderr } = await training.ended;
+        assert.equal(code, 130, stderr);
+        const [, taken, saved] = /^error: Stopped after (\d+) steps; saved after (\d+) /m.exec(
+          stderr,
+        )!;
+        assert.equal(saved, taken, stderr);
       });
     }),
 });

@@ -274,6 +274,7 @@ const refusedOptions: [options: Record<string, unknown>, message: string][] = [
   [{ r: undefined }, '"r": Invalid input: expected number, received undefined'],
   [{ lora_alpha: undefined }, '"lora_alpha": Invalid input: expected number, received undefined'],
   [{ target_modules: null }, '"target_modules": Invalid input'],
+  [{ lora_dropout: 1 }, '"lora_dropout": Too big: expected number to be <1'],
   [{ rank_pattern: { qkv: 0 } }, '"rank_pattern.qkv": Too small: expected number to be >0'],
 ];
 for (const [options, message] of refusedOptions) {
@@ -465,4 +466,64 @@ Deno.test("checkAdapter() refuses another backbone of the same size, where the a
 Deno.test("loraScaling() divides by the rank, or by its root with rsLoRA", () => {
   assert.equal(loraScaling(16, 32, false), 2);
   assert.equal(loraScaling(16, 32, true), 8);
+});
+
+folderTest("readAdapter() takes PEFT's defaults for options of later versions", async (folder) => {
+  const { use_rslora: _, alpha_pattern: __, ...older } = peftConfig;
+  await writePeft(folder, older, peftTensors);
+  const { rslora, modules } = await readAdapter(folder);
+  assert.equal(rslora, false);
+  assert.deepEqual(modules.map(({ alpha }) => alpha), [8, 8]);
+});
+
+folderTest(
+  "readAdapter() matches patterns at the beginning of a name, as PEFT does",
+  async (folder) => {
+    const options = { ...peftConfig, alpha_pattern: { "0\\.attn\\.qkv": 6 } };
+    const tenth = Object.entries(renamed("blocks.0", "blocks.10"));
+    await writePeft(folder, options, { ...peftTensors, ...Object.fromEntries(tenth) });
+    const { modules } = await readAdapter(folder);
+    const alphas = modules.filter(({ name }) => name.endsWith("qkv")).map(({ alpha }) => alpha);
+    assert.deepEqual(alphas, [6, 8]); // of blocks 0 and 10
+  },
+);
+
+folderTest("readAdapter() matches an expression with whole paths of layers", async (folder) => {
+  for (const part of ["attn\\.(qkv|proj)", "blocks\\.0\\.attn"]) {
+    await writePeft(folder, { ...peftConfig, target_modules: part }, peftTensors);
+    await assert.rejects(readAdapter(folder), /which is not among the target_modules/);
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+for (const pattern of ["a*b*c*d*e*", "a".repeat(1001)]) {
+  folderTest(
+    `readAdapter() refuses a pattern of ${pattern.length} characters that could take forever`,
+    async (folder) => {
+      await writePeft(folder, { ...peftConfig, rank_pattern: { [pattern]: 2 } }, peftTensors);
+      await assert.rejects(readAdapter(folder), /could take forever: expected at most 4 of /);
+    },
+  );
+}
+
+folderTest("readAdapter() refuses an empty temperature", async (folder) => {
+  await writePeft(folder, peftConfig, peftTensors, { logit_scale: " " });
+  await assert.rejects(readAdapter(folder), /its logit_scale is " ", expected a number$/);
+});
+
+Deno.test("checkAdapter() takes a name without tag for weights of any training data", () => {
+  const sat = modelConfig("vitl16.sat493m", { depth: 1 });
+  const options = { rank: 4, alpha: 8, dropout: 0, targets: ["attn.qkv"], head: null, seed: 0 };
+  checkAdapter({ ...initialAdapter(sat, options), baseModel: "vitl16" }, sat);
+});
+
+folderTest("readAdapter() refuses a path too long to be matched", async (folder) => {
+  const long = `${"a.".repeat(40)}blocks.0`; // 89 characters with its layer
+  await writePeft(folder, peftConfig, renamed("blocks.0", long));
+  await assert.rejects(readAdapter(folder), /expected at most 80 characters$/);
+});
+
+folderTest("readAdapter() returns a temperature of 1, whose logarithm is 0", async (folder) => {
+  await writeAdapter(folder, { ...makeAdapter(), logitScale: 0 });
+  assert.equal((await readAdapter(folder)).logitScale, 0);
 });

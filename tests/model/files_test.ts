@@ -139,10 +139,15 @@ folderTest(
       await Deno.writeTextFile(join(folder, name), name);
       if (name !== "f.1b1b1b1b.tmp") await Deno.utime(join(folder, name), old, old);
     }
+    await makeFolder(join(folder, "f.2c2c2c2c.tmp"), "no file");
+    await Deno.utime(join(folder, "f.2c2c2c2c.tmp"), old, old);
     await writeFileAtomic(join(folder, "f"), "new");
     assert.deepEqual(
       Object.keys(await contents(folder)).sort(),
-      ["f", "f.1b1b1b1b.tmp", "f.mine.tmp", "f.txt", "g.0a0a0a0a.tmp"],
+      [
+        ...["f", "f.1b1b1b1b.tmp", "f.2c2c2c2c.tmp/", "f.2c2c2c2c.tmp/a"],
+        ...["f.mine.tmp", "f.txt", "g.0a0a0a0a.tmp"],
+      ],
     );
   },
 );
@@ -273,9 +278,12 @@ folderTest("revertFolder() keeps the last folder that was no good", async (folde
 });
 
 /** Work that a full disk stops `times` times, the code where writeFolderAtomic() puts it. */
-function needsRoom(times: number): { work: () => Promise<void>; done: () => number } {
+function needsRoom(
+  times: number,
+  code = "ENOSPC",
+): { work: () => Promise<void>; done: () => number } {
   let done = 0;
-  const cause = Object.assign(new Error("No space left on device"), { code: "ENOSPC" });
+  const cause = Object.assign(new Error("No space left on device"), { code });
   return {
     work: () =>
       done++ < times
@@ -309,3 +317,16 @@ folderTest("withRoomOf() never gives up the only whole folder", async (folder) =
   await assert.rejects(withRoomOf(path, needsRoom(1).work), /No space left/);
   assert.deepEqual(await contents(folder), { "last.old/": "", "last.old/a": "old" });
 });
+
+folderTest(
+  "withRoomOf() gives an old folder up where a user's quota is used up",
+  async (folder) => {
+    const path = join(folder, "last");
+    await makeFolder(path, "new");
+    await makeFolder(`${path}.old`, "old");
+    const { work, done } = needsRoom(1, "EDQUOT");
+    await withRoomOf(path, work);
+    assert.equal(done(), 2);
+    assert.deepEqual(await contents(folder), { "last/": "", "last/a": "new" });
+  },
+);

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { hasEightLanes } from "../../kernels/gpu.ts";
 import { createEmbedder } from "../../model/embedder.ts";
+import { largestPiece } from "../../model/network.ts";
 import { trainingMemory } from "../../model/memory.ts";
 import type { TrainerOptions } from "../../model/trainer.ts";
 import {
@@ -18,6 +19,16 @@ import { gpuTest } from "../testing.ts";
 const gated = tinyBackbone(tinyConfig(2, "vits16plus"));
 const plain = tinyBackbone(tinyConfig(2));
 
+/** Rank 128 in the first block, 4 in the second. */
+const mixedRanks = (() => {
+  const [wide, narrow] = [128, 4].map((rank) => tinyAdapter(plain.config, { rank, dropout: 0.1 }));
+  const modules = [
+    ...wide!.modules.filter(({ name }) => name.startsWith("blocks.0.")),
+    ...narrow!.modules.filter(({ name }) => name.startsWith("blocks.1.")),
+  ];
+  return { ...wide!, modules };
+})();
+
 const cases: [name: string, options: Partial<TrainerOptions>][] = [
   ["plain", {}],
   ["of a gated MLP", { backbone: gated }],
@@ -27,6 +38,7 @@ const cases: [name: string, options: Partial<TrainerOptions>][] = [
     adapter: tinyAdapter(plain.config, { targets: ["attn.qkv"], rank: 32, dropout: 0.1 }),
   }],
   ["of a large rank", { adapter: tinyAdapter(plain.config, { rank: 128 }) }],
+  ["of two ranks", { adapter: mixedRanks }],
   ["without a head", { adapter: tinyAdapter(plain.config, { head: null }) }],
   ["with checkpointing", { checkpointing: true }],
   ["in micro-batches", { microBatch: 2 }],
@@ -96,3 +108,18 @@ for (const [name, changes, settings] of textured) {
     assert.equal(gpu.memory.textures, textures);
   });
 }
+
+gpuTest("trainingMemory() takes no more images to evaluate than can be bound", (gpu) => {
+  const { config } = plain;
+  const adapter = tinyAdapter(config);
+  const tokens = 1 + config.registers + HEIGHT * WIDTH / config.patch ** 2;
+  const most = largestPiece(gpu, { config, tokens, precision: "f32" });
+  const total = (evalImages: number) =>
+    trainingMemory(gpu, {
+      ...{ backbone: plain, adapter, precision: "f32", height: HEIGHT, width: WIDTH },
+      ...{ batchSize: PAIRS, evalImages },
+    }).total;
+  assert.equal(total(most + 1000), total(most));
+  assert(total(most) > total(most - 1));
+  return Promise.resolve();
+});

@@ -334,3 +334,14 @@ Deno.test("backboneOfTensors() serves values by name and refuses others", () => 
     message: `Cannot use parameter "norm.gamma": ${plain.name} has none of that name`,
   });
 });
+
+Deno.test("backboneOfFile() leaves out heads of pretraining", () => {
+  const tensors = tensorsOf({ ...timm, "projectors.teacher.0.weight": [C, C] });
+  backboneOf(tensors);
+});
+
+Deno.test("backboneOfTensors() has biases of q and v where they are given", () => {
+  const bias = new Map([["blocks.0.attn.qkv.bias", new Float32Array(3 * C)]]);
+  assert.equal(backboneOfTensors(bias, plain).qvBias, true);
+  assert.equal(backboneOfTensors(new Map(), plain).qvBias, false);
+});

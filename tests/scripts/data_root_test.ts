@@ -16,7 +16,7 @@ for (const [name, main] of Object.entries({ embed, eval: evaluate })) {
       await assert.rejects(main(flags), {
         message:
           `Cannot find pictures in ${root}: there is no such folder, expected the data root ` +
-          "of drone/0.jpg (--data_root, or its entry's data_root)",
+          "of drone/0.jpg (its entry's data_root, else --data_root)",
       });
     } finally {
       await Deno.remove(folder, { recursive: true });

@@ -182,3 +182,83 @@ saverTest("Saver makes names of folders that every system knows", async (saver, 
     Object.values(names).sort(),
   );
 });
+
+saverTest(
+  "Saver of a resumed run knows what is saved, and the recall of an adapter that it cannot replace",
+  async (_, parent, { trainer }) => {
+    const { progress } = smallCheckpoint(1);
+    const path = join(parent, "run");
+    await Deno.mkdir(path);
+    const folder = new RunFolder(path);
+    const saver = new Saver(folder, trainer, { step: 7, best: { "a:b": 40 } });
+    assert.equal(saver.savedStep, 7);
+    await saver.keep("best_a:b");
+    const { rename } = Deno;
+    Deno.rename = (from, to) =>
+      `${to}`.endsWith("best_a%3ab") ? Promise.reject(new Error("busy")) : rename(from, to);
+    try {
+      await saver.tryWrite({ ...progress, best: { "a:b": 50, c: 60 } });
+    } finally {
+      Deno.rename = rename;
+      folder.close();
+    }
+    assert.equal(saver.savedStep, 1, "last/ is written");
+    const { best } = (await loadCheckpoint(join(path, "last"))).progress;
+    assert.deepEqual(best, { "a:b": 40, c: 60 });
+  },
+);
+
+saverTest("Saver.age is the time since a save was last tried", async (saver) => {
+  const { now } = performance;
+  try {
+    const start = now.call(performance);
+    performance.now = () => start + 1000;
+    assert(saver.age > 900);
+    await saver.tryWrite(smallCheckpoint(1).progress);
+    assert.equal(saver.age, 0);
+  } finally {
+    performance.now = now;
+  }
+});
+
+/** A run's folder below `parent`, and a saver that writes there. */
+async function makeRun(parent: string, trainer: Trainer) {
+  const path = join(parent, "run");
+  await Deno.mkdir(path);
+  const folder = new RunFolder(path);
+  return { path, folder, saver: new Saver(folder, trainer, null) };
+}
+
+saverTest(
+  "Saver lets last/ know the bytes of the log and the metrics",
+  async (_, parent, { trainer }) => {
+    const { path, folder, saver } = await makeRun(parent, trainer);
+    folder.metrics({ step: 0, loss: 1.5 });
+    await saver.write(smallCheckpoint(1).progress);
+    folder.close();
+    const { written } = (await loadCheckpoint(join(path, "last"))).progress;
+    assert.deepEqual(written, { log: 0, metrics: '{"step":0,"loss":1.5}\n'.length });
+  },
+);
+
+saverTest(
+  "Saver gives last.old up for lines that a full disk does not take",
+  async (_, parent, { trainer }) => {
+    const { path, folder, saver } = await makeRun(parent, trainer);
+    const { progress } = smallCheckpoint(1);
+    for (let i = 0; i < 2; i++) await saver.write(progress);
+    const { writeSync } = Deno.FsFile.prototype;
+    Deno.FsFile.prototype.writeSync = function (bytes) {
+      if (!namesIn(path).includes("last.old")) return writeSync.call(this, bytes);
+      throw Object.assign(new Error("No space left on device"), { code: "ENOSPC" });
+    };
+    try {
+      folder.metrics({ step: 1 }); // waits
+      await saver.write(progress);
+    } finally {
+      Deno.FsFile.prototype.writeSync = writeSync;
+      folder.close();
+    }
+    assert.equal(await Deno.readTextFile(join(path, "metrics.jsonl")), '{"step":1}\n');
+  },
+);

@@ -162,3 +162,26 @@ for (const [name, steps, precision, message] of ends) {
     assert.equal(metrics.length, steps.length);
   });
 }
+
+Deno.test("StepLog names the entries of the oldest of the queued steps", async () => {
+  const { log, notes } = logOf([], "f32");
+  for (const pairs of [[1, 2], [3], [4, 5]]) log.queued(pairs);
+  await assert.rejects(log.show(skippedSteps(1)), Diverged);
+  assert.equal(notes[0], "step 0 trained on entries 10, 20");
+});
+
+Deno.test("StepLog shows the last step as the last one, and leaves the line", async () => {
+  const { stderr } = Deno;
+  const before = { isTerminal: stderr.isTerminal, writeSync: stderr.writeSync };
+  let written = "";
+  stderr.isTerminal = () => true;
+  stderr.writeSync = (bytes) => (written += new TextDecoder().decode(bytes), bytes.length);
+  try {
+    const { log } = logOf([{ ...GOOD, step: 99 }], "f32");
+    await log.flush();
+  } finally {
+    Object.assign(stderr, before);
+  }
+  assert.match(written, / 100\/100 /);
+  assert(written.endsWith("\r\x1b[K"), "the next line begins at the margin");
+});

@@ -217,6 +217,8 @@ Deno.test("withStored() makes an earlier run's flags the defaults", () => {
   assert.deepEqual(changed, { ...before, resume: null, num_workers: 2 });
 });
 
+const HINT = "; a new run may begin with its adapter: --init_adapter";
+
 Deno.test("checkSame() refuses every flag that changes the losses, and no other", () => {
   const free = ["num_workers", "save_every", "resume", "model_path", "weights", "micro_batch"];
   free.push("preview", "gpu", "tune", "augment", "data_root");
@@ -230,7 +232,7 @@ Deno.test("checkSame() refuses every flag that changes the losses, and no other"
         () => checkSame(flags, before),
         new UsageError(
           `Cannot resume with --${name} new: the run was started ` +
-            (before[name] === null ? "without it" : `with ${before[name]}`),
+            (before[name] === null ? "without it" : `with ${before[name]}`) + HINT,
         ),
       );
     }
@@ -242,16 +244,16 @@ Deno.test("checkSame() takes what an earlier version did not store as its defaul
   checkSame(parse(), before);
   assert.throws(
     () => checkSame(parse("--rotate"), before),
-    new UsageError("Cannot resume with --rotate true: the run was started with false"),
+    new UsageError("Cannot resume with --rotate true: the run was started with false" + HINT),
   );
   assert.throws(() => checkSame(parse("--scheduler", "constant"), before), /started with cosine/);
   assert.throws(
     () => checkSame(parse("--max_steps", "20"), before),
-    new UsageError("Cannot resume with --max_steps 20: the run was started without it"),
+    new UsageError("Cannot resume with --max_steps 20: the run was started without it" + HINT),
   );
   assert.throws(
     () => checkSame(parse(), stored("--max_steps", "7")),
-    new UsageError("Cannot resume with --max_steps left out: the run was started with 7"),
+    new UsageError("Cannot resume with --max_steps left out: the run was started with 7" + HINT),
   );
 });
 
@@ -301,6 +303,11 @@ Deno.test("dataWarnings() names flags that the pairs file gives nothing to go by
   ]);
   assert.deepEqual(await warnings(["--altitude_crop"], [known]), []);
   assert.deepEqual(await warnings(["--with_weight"], [{}, weighed]), []);
+  const percent = { pair_pos_sate_weight_list: [53.5] };
+  assert.deepEqual(await warnings([], [percent]), []);
+  assert.deepEqual(await warnings(["--with_weight"], [{}, percent]), [
+    "weights are up to 53.5, where the share of ground that is seen is at most 1",
+  ]);
   assert.deepEqual(await warnings(["--with_weight"], [{}, {}]), [
     "--with_weight smooths all pairs by 0.0067, as each has weight 1, that of entries without " +
     "pair_pos_sate_weight_list",
@@ -351,4 +358,9 @@ Deno.test("an adapter of any --lora_r, --lora_alpha and --lora_dropout can be re
       assert.deepEqual(read[key as keyof typeof config], value, `${key} of ${arg}`);
     }
   }
+});
+
+Deno.test("withStored() makes no preview again", () => {
+  const before = stored("--preview", "4");
+  assert.equal(parseFlags(COMMAND, withStored(before), ["--resume"]).preview, null);
 });

@@ -260,7 +260,7 @@ Deno.test("train refuses pairs that fill no batch, or have no pictures, before i
         "--batch_size=5",
       ],
       `Cannot find pictures in ${empty}: none of 8 that were tried is there, expected the data ` +
-      "root of drone/0.jpg (--data_root, or its entry's data_root)",
+      "root of drone/0.jpg (its entry's data_root, else --data_root)",
     ],
   ];
   for (const [flags, wanted] of cases) {
