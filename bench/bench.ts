@@ -5,16 +5,16 @@
  *
  * @module
  */
-import { tickMs } from "../kernels/clock.ts";
 import { closeGpu, type Gpu, openGpu } from "../kernels/gpu.ts";
 import { modelConfig } from "../model/config.ts";
 import { startTuning, type TuneLevel } from "../kernels/tune.ts";
 import type { Precision } from "../model/network.ts";
-import { parseFlags, runScript, UsageError } from "../scripts/cli.ts";
+import { parseFlags, refuseUnused, runScript, UsageError } from "../scripts/cli.ts";
 import { GPU_FLAGS, hostOf } from "../scripts/flags.ts";
 import { keepLayouts, readLayouts, TUNE_FLAGS } from "../scripts/layouts.ts";
 import { benchCost } from "./cost_bench.ts";
 import { benchKernels } from "./kernels_bench.ts";
+import { openClock } from "./measure.ts";
 import { benchMemory } from "./memory_bench.ts";
 import { Report } from "./report.ts";
 import { benchRetrieval } from "./retrieval_bench.ts";
@@ -54,7 +54,22 @@ const FLAGS = {
 
 type Flags = ReturnType<typeof parseFlags<typeof FLAGS>>;
 
-const TOPICS: Record<string, (gpu: Gpu, report: Report, flags: Flags) => Promise<void> | void> = {
+type Topic = (gpu: Gpu, report: Report, flags: Flags) => Promise<void> | void;
+
+/** Flags that only some topics go by. */
+const USED: Record<string, readonly (keyof Flags)[]> = {
+  kernels: ["quick", "precision", "rounds"],
+  step: ["quick", "img_size", "precision", "rounds", "batch_size"],
+  cost: ["quick", "rounds"],
+  memory: [],
+  retrieval: ["quick", "rounds"],
+};
+const SOME = [...new Set(Object.values(USED).flat())];
+
+/** Topics that are a formula, or timed as the user waits. */
+const WITHOUT_CLOCK: readonly string[] = ["memory", "retrieval"];
+
+const TOPICS: Record<string, Topic> = {
   kernels: (gpu, report, flags) =>
     benchKernels(gpu, report, {
       sizes: flags.quick ? [224] : [224, 256, 384],
@@ -113,11 +128,12 @@ async function main(args: string[]): Promise<void> {
   const [first] = args;
   const topic = first === undefined || first.startsWith("-") ? null : first;
   const flags = parseFlags(COMMAND, FLAGS, topic === null ? args : args.slice(1));
+  const topics = topic === null ? ["kernels", "step"] : [topic];
+  refuseIgnored(topics, flags);
   if (topic === "loader") {
     await import("./loader_bench.ts");
     return;
   }
-  const topics = topic === null ? ["kernels", "step"] : [topic];
   const runs = topics.map((name) => {
     if (Object.hasOwn(TOPICS, name)) return TOPICS[name]!;
     const known = [...Object.keys(TOPICS), "loader"].join(", ");
@@ -125,24 +141,44 @@ async function main(args: string[]): Promise<void> {
   });
   const gpu = await openGpu(hostOf(flags));
   try {
-    if (!gpu.hasTimestamps) {
-      throw new Error(`Cannot measure ${gpu.name}: it has no timestamp-query`);
+    if (topics.some((name) => !WITHOUT_CLOCK.includes(name))) await openClock(gpu);
+    if (flags.precision === "f16" && !gpu.hasF16) {
+      throw new Error(`Cannot measure f16 on ${gpu.name}: it has no shader-f16`);
     }
-    await tickMs(gpu); // once a device, which is no part of what is timed
     const report = new Report(gpu);
     const level = flags.tune as TuneLevel;
     const answers = await readLayouts(level);
     startTuning(gpu, { level, answers });
-    for (const run of runs) await run(gpu, report, flags);
+    const save = async () => flags.json !== null && await report.save(flags.json);
+    await save(); // hours of work are not for a file that cannot be written
+    for (const run of runs) {
+      await run(gpu, report, flags);
+      await save();
+    }
     if (answers.size > 0) {
       const row = report.table("layouts", ["kernel", "fastest"]);
       for (const entry of answers) row(entry);
     }
     await keepLayouts(answers);
-    if (flags.json !== null) await report.save(flags.json);
+    await save();
+    if (flags.json !== null) console.error(`wrote ${flags.json}`);
   } finally {
     closeGpu(gpu);
   }
+}
+
+/** Refuses flags that none of the topics goes by. */
+function refuseIgnored(topics: readonly string[], flags: Flags): void {
+  const used = topics.flatMap((topic) => USED[topic] ?? []);
+  const ignored = topics.includes("loader")
+    ? FLAGS // it opens no GPU, and prints only
+    : Object.fromEntries(
+      Object.entries(FLAGS).filter(([name]) => {
+        const flag = name as keyof Flags;
+        return SOME.includes(flag) && !used.includes(flag);
+      }),
+    );
+  refuseUnused("bench", flags, ignored, `changes nothing of ${topics.join(" and ")}`);
 }
 
 if (import.meta.main) await runScript(main);

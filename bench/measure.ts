@@ -3,11 +3,23 @@
  *
  * @module
  */
+import { tickMs } from "../kernels/clock.ts";
 import { type Gpu, settleGpu } from "../kernels/gpu.ts";
 import { Plan, type ProfileRow, runPlans } from "../kernels/plan.ts";
 import { tune } from "../kernels/tune.ts";
 import { Progress } from "../scripts/progress.ts";
 import { relativeL2 } from "./values.ts";
+
+/**
+ * Makes a GPU ready to be timed: the length of a tick is looked up once a device, which is no part of
+ * what is timed.
+ *
+ * @throws {Error} If it has no timestamps.
+ */
+export async function openClock(gpu: Gpu): Promise<void> {
+  if (!gpu.hasTimestamps) throw new Error(`Cannot time ${gpu.name}: it has no timestamp-query`);
+  await tickMs(gpu);
+}
 
 /** What is left of some samples. */
 export interface Summary {

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { writeFileAtomic } from "../model/files.ts";
 import type { Gpu } from "../kernels/gpu.ts";
 
 /** A measured or counted value; null where there is none. */
@@ -52,8 +53,7 @@ export class Report {
   /** Writes machine and tables as JSON, with all digits. */
   async save(path: string): Promise<void> {
     const all = { machine: this.#machine, tables: this.#tables };
-    await Deno.writeTextFile(path, JSON.stringify(all, null, 2) + "\n");
-    console.error(`wrote ${path}`);
+    await writeFileAtomic(path, JSON.stringify(all, null, 2) + "\n");
   }
 
   /** Rows of a table so far. */

@@ -215,7 +215,7 @@ export class Plan {
 
   #bytesOf(tensors: readonly Tensor[]): number {
     const { none, noneWritten } = this.#gpu;
-    return tensors.filter((tensor) => tensor !== none && tensor !== noneWritten)
+    return [...new Set(tensors)].filter((tensor) => tensor !== none && tensor !== noneWritten)
       .reduce((sum, tensor) => sum + byteSize(tensor), 0);
   }
 

@@ -10,7 +10,6 @@
  * @module
  */
 import { fileURLToPath } from "node:url";
-import { tickMs } from "../../kernels/clock.ts";
 import { closeGpu, type Gpu, type Host, openGpu } from "../../kernels/gpu.ts";
 import { modelConfig } from "../../model/config.ts";
 import type { Precision } from "../../model/network.ts";
@@ -18,7 +17,7 @@ import { parseFlags, runScript } from "../../scripts/cli.ts";
 import { GPU_FLAGS, hostOf } from "../../scripts/flags.ts";
 import { fmaCases } from "../ceilings.ts";
 import { gemmCase } from "../gemm_cases.ts";
-import { interleave, timeCases } from "../measure.ts";
+import { interleave, openClock, timeCases } from "../measure.ts";
 import { type Cell, Report } from "../report.ts";
 import { Room } from "../room.ts";
 import { sampleEmbedding, sampleStep } from "../step_bench.ts";
@@ -62,7 +61,7 @@ type Times = Record<string, number>;
 async function main(args: string[]): Promise<void> {
   const flags = parseFlags(COMMAND, FLAGS, args);
   const gpu = await openGpu(hostOf(flags));
-  await tickMs(gpu); // once a device, which is no part of what is timed
+  await openClock(gpu);
   const device = flags.device ?? (gpu.isCpu ? "cpu" : "cuda");
   const report = new Report(gpu);
   const step = {
@@ -117,7 +116,10 @@ async function main(args: string[]): Promise<void> {
   add("embedding", "pytorch", gpu.isCpu ? { wanted: ">= 0.25" } : {});
   add("step", "geolora", {});
   add("step", "pytorch", { wanted: gpu.isCpu ? ">= 0.2" : ">= 1" });
-  if (flags.json !== null) await report.save(flags.json);
+  if (flags.json !== null) {
+    await report.save(flags.json);
+    console.error(`wrote ${flags.json}`);
+  }
 }
 
 /** A tenth of a second each: of a few, all may be of a slow spell of the machine. */

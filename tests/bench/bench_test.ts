@@ -13,6 +13,35 @@ Deno.test("bench refuses a topic it does not know", async () => {
   );
 });
 
+Deno.test("bench refuses flags that change nothing of a topic", async () => {
+  for (
+    const [args, flag] of [
+      [["memory", "--rounds", "3"], "rounds"],
+      [["cost", "--precision", "f32"], "precision"],
+      [["kernels", "--batch_size", "4"], "batch_size"],
+      [["loader", "--json", "x.json"], "json"],
+    ] as const
+  ) {
+    const { code, stderr } = await bench(...args);
+    assert.equal(code, 2);
+    assert.equal(
+      stderr,
+      `error: Cannot run bench: --${flag} changes nothing of ${args[0]}\n`,
+    );
+  }
+});
+
+Deno.test({
+  name: "bench refuses a file that it cannot write before it measures",
+  ignore: GPU_OFF,
+  fn: async () => {
+    const { code, stdout, stderr } = await bench("memory", "--json", "no/x.json");
+    assert.equal(code, 1);
+    assert.equal(stderr, "error: Cannot write no/x.json: there is no folder no\n");
+    assert.equal(stdout.trim().split("\n").length, 1);
+  },
+});
+
 Deno.test({
   name: "bench prints the adapter and tables, and writes them with --json",
   ignore: GPU_OFF,

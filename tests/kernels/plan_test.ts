@@ -19,6 +19,7 @@ import {
   wgslOf,
 } from "../../kernels/plan.ts";
 import { tickMs } from "../../kernels/clock.ts";
+import { swigluBackward } from "../../kernels/swiglu.ts";
 import { gpuTest } from "../testing.ts";
 import { leftBy, madeBy } from "./made.ts";
 
@@ -323,6 +324,16 @@ gpuTest("a replay makes nothing on the device", async (gpu) => {
   assert.deepEqual({ ...gpu.memory, pipelines: gpu.pipelines.size }, before);
   assert.deepEqual([...await readTensor(gpu, y)], [101, 101, 101, 101]);
   assert.deepEqual(await madeBy(gpu, () => void createTensor(gpu, [4])), ["Buffer"]);
+});
+
+gpuTest("Plan.profile() counts a tensor once that a kernel binds twice", async (gpu) => {
+  if (!gpu.hasTimestamps) return console.log(`${gpu.name} has no timestamp-query`);
+  const [dy, gate, dgate, dvalue] = Array.from({ length: 4 }, () => createTensor(gpu, [4, 8]));
+  const plan = new Plan(gpu);
+  swigluBackward(plan, { dy: dy!, gate: gate!, value: dy!, dgate: dgate!, dvalue: dvalue! });
+  await plan.ready();
+  const [row] = await plan.profile();
+  assert.equal(row!.bytes, 4 * 4 * 8 * 4);
 });
 
 gpuTest("Plan.profile() runs once and sums by label, the longest first", async (gpu) => {
