@@ -7,7 +7,7 @@
  */
 import { closeGpu, type Gpu, openGpu } from "../kernels/gpu.ts";
 import { modelConfig } from "../model/config.ts";
-import { startTuning, type TuneLevel } from "../kernels/tune.ts";
+import { startTuning } from "../kernels/tune.ts";
 import type { Precision } from "../model/network.ts";
 import { parseFlags, refuseUnused, runScript, UsageError } from "../scripts/cli.ts";
 import { GPU_FLAGS, hostOf } from "../scripts/flags.ts";
@@ -120,7 +120,7 @@ function roundsOf({ isCpu }: Gpu, { rounds, quick }: Flags): number {
 }
 
 function precisionsOf({ hasF16 }: Gpu, { precision, quick }: Flags): Precision[] {
-  if (precision !== null) return [precision as Precision];
+  if (precision !== null) return [precision];
   return hasF16 && !quick ? ["f32", "f16"] : ["f32"];
 }
 
@@ -146,7 +146,7 @@ async function main(args: string[]): Promise<void> {
       throw new Error(`Cannot measure f16 on ${gpu.name}: it has no shader-f16`);
     }
     const report = new Report(gpu);
-    const level = flags.tune as TuneLevel;
+    const level = flags.tune;
     const answers = await readLayouts(level);
     startTuning(gpu, { level, answers });
     const save = async () => flags.json !== null && await report.save(flags.json);

@@ -32,11 +32,12 @@ export type FlagSpec =
     | { type: "boolean"; default?: boolean }
   );
 
-/** Type of the value of a flag. */
+/** Type of the value of a flag: of a string's, its choices where it has some. */
 export type FlagValue<S extends FlagSpec> = S extends { type: "boolean" } ? boolean
   : S extends { type: "strings" } ? string[]
-  : S extends { type: "string" }
-    ? S extends { default: string } | { required: true } ? string : string | null
+  : S extends { type: "string" } ?
+      | (S extends { choices: readonly (infer Choice)[] } ? Choice : string)
+      | (S extends { default: string } | { required: true } ? never : null)
   : S extends { default: number } | { required: true } ? number
   : number | null;
 

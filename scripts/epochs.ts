@@ -4,7 +4,7 @@
  * @module
  */
 import type { Entry, Pair } from "../data/pairs.ts";
-import { createSampler, type Sampler, type SamplerState, type Sampling } from "../data/sampler.ts";
+import { createSampler, type Sampler, type SamplerState } from "../data/sampler.ts";
 import type { TrainFlags } from "./train_flags.ts";
 
 /** What batches are made of. */
@@ -31,7 +31,7 @@ export function samplerOf({ flags, pairs, entries }: BatchSource, state?: Sample
     pairs,
     entries,
     batchSize: flags.batch_size,
-    sampling: flags.sampling as Sampling,
+    sampling: flags.sampling,
     seed: flags.seed,
     ...(state && { state }),
   });

@@ -13,11 +13,10 @@ import {
   readUniversity,
   universityLines,
   universityProtocol,
-  type UniversityTask,
 } from "../eval/university.ts";
 import { DEFAULT_INPUT, readAdapter } from "../model/adapter.ts";
 import { writeFileAtomic } from "../model/files.ts";
-import { UsageError } from "./cli.ts";
+import { type FlagValues, UsageError } from "./cli.ts";
 import type { Evaluated } from "./evaluation.ts";
 import { type InferenceFlags, loadForFlags } from "./inference.ts";
 import { keepReading, modelFiles } from "./permissions.ts";
@@ -70,15 +69,7 @@ export const UNIVERSITY_FLAGS = {
 } as const;
 
 /** Values of {@linkcode UNIVERSITY_FLAGS}, and of the model's. */
-export interface UniversityFlags extends InferenceFlags {
-  test_dir: string | null;
-  task: string;
-  drone_view: string;
-  video: string | null;
-  flip: boolean;
-  ms: string;
-  answer: string | null;
-  answer_format: string;
+export interface UniversityFlags extends FlagValues<typeof UNIVERSITY_FLAGS>, InferenceFlags {
   num_workers: number;
   rank_image: number | null;
 }
@@ -95,7 +86,7 @@ export async function evaluateUniversity(flags: UniversityFlags): Promise<Evalua
   keepReading([flags.test_dir, ...modelFiles(flags)]);
   const sides = await scaledSides(flags);
   const university = readUniversity(flags.test_dir, {
-    task: flags.task as UniversityTask,
+    task: flags.task,
     video: flags.video === "mean",
     droneView: flags.drone_view,
   });
@@ -105,7 +96,7 @@ export async function evaluateUniversity(flags: UniversityFlags): Promise<Evalua
   const evaluation = await evaluate({ protocol, embeddings });
   for (const line of universityLines(evaluation.rankings, university)) console.log(line);
   if (flags.answer !== null) {
-    const format = flags.answer_format as "tab" | "space";
+    const format = flags.answer_format;
     await writeFileAtomic(
       flags.answer,
       answerText(evaluation.rankings, university.gallery, format),

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type Entry, type PairMode, type Picture, picturePath } from "../data/pairs.ts";
+import { type Entry, type Picture, picturePath } from "../data/pairs.ts";
 import { takeRows } from "../eval/embeddings.ts";
 import { evaluate, type Evaluation } from "../eval/evaluate.ts";
 import { buildProtocol, type Protocol } from "../eval/protocol.ts";
@@ -13,20 +13,21 @@ import type { Gpu } from "../kernels/gpu.ts";
 import { searchGallery } from "../kernels/search.ts";
 import { embedPictures, type ReadingOptions } from "../load_embedder.ts";
 import type { Embedder } from "../model/embedder.ts";
+import type { FlagValues } from "./cli.ts";
+import type { DATA_FLAGS } from "./flags.ts";
 import { Progress } from "./progress.ts";
 
 /** What the flags say about an evaluation. */
-export interface EvaluationFlags {
-  eval_mode: string;
-  gallery: string;
-  same_map: boolean;
-}
+export type EvaluationFlags = Pick<
+  FlagValues<typeof DATA_FLAGS>,
+  "eval_mode" | "gallery" | "same_map"
+>;
 
 /** The protocol that the flags ask for. */
 export function protocolOf(entries: readonly Entry[], flags: EvaluationFlags): Protocol {
   return buildProtocol(entries, {
-    evalMode: flags.eval_mode as PairMode,
-    gallery: flags.gallery as "listed" | "folder",
+    evalMode: flags.eval_mode,
+    gallery: flags.gallery,
     sameMap: flags.same_map,
   });
 }

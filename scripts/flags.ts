@@ -22,8 +22,8 @@ export const GPU_FLAGS = {
 } as const;
 
 /** Host that the flag names. */
-export function hostOf({ gpu }: { gpu: string | null }): { host?: Host } {
-  return gpu === null ? {} : { host: gpu as Host };
+export function hostOf({ gpu }: { gpu: Host | null }): { host?: Host } {
+  return gpu === null ? {} : { host: gpu };
 }
 
 /** Which backbone, and how images enter it. */

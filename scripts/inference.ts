@@ -1,11 +1,9 @@
-import type { PoolMode } from "../kernels/pool.ts";
-import type { TuneLevel } from "../kernels/tune.ts";
 import { loadEmbedder, type PictureEmbedder } from "../load_embedder.ts";
 import { type Adapter, DEFAULT_INPUT, readAdapter } from "../model/adapter.ts";
 import { knownModel, type ViTConfig } from "../model/config.ts";
 import { type BackboneChoice, readBackbone } from "../model/hub.ts";
-import type { Precision } from "../model/network.ts";
 import { type Backbone, digestOf } from "../model/weights.ts";
+import type { FlagValues } from "./cli.ts";
 import { hostOf, MODEL_FLAGS } from "./flags.ts";
 import { keepLayouts, readLayouts } from "./layouts.ts";
 import { say } from "./progress.ts";
@@ -42,14 +40,9 @@ export interface BackboneFlags extends Omit<BackboneChoice, "model"> {
 }
 
 /** What the flags say about the model. */
-export interface InferenceFlags extends BackboneFlags {
+export interface InferenceFlags extends FlagValues<typeof INFERENCE_FLAGS> {
   /** Adapter folder; without one, embeddings are the backbone's pooled tokens. */
   adapter: string | null;
-  img_size: number | null;
-  global_pool: string | null;
-  precision: string;
-  gpu: string | null;
-  tune: string;
 }
 
 /** Whether flags name a model: an adapter that knows its backbone, or a backbone. */
@@ -113,7 +106,7 @@ export async function backboneFor(
 export async function loadForFlags(flags: InferenceFlags): Promise<PictureEmbedder> {
   const adapter = flags.adapter === null ? null : await readAdapter(flags.adapter);
   const weights = await backboneFor(adapter, flags);
-  const level = flags.tune as TuneLevel;
+  const level = flags.tune;
   const answers = await readLayouts(level);
   const loaded = await loadEmbedder({
     ...hostOf(flags),
@@ -121,8 +114,8 @@ export async function loadForFlags(flags: InferenceFlags): Promise<PictureEmbedd
     ...(adapter && { adapter }),
     weights,
     ...(flags.img_size !== null && { imgSize: flags.img_size }),
-    ...(flags.global_pool !== null && { pool: flags.global_pool as PoolMode }),
-    ...(flags.precision !== "auto" && { precision: flags.precision as Precision }),
+    ...(flags.global_pool !== null && { pool: flags.global_pool }),
+    ...(flags.precision !== "auto" && { precision: flags.precision }),
   });
   await keepLayouts(answers);
   return loaded;

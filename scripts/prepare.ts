@@ -1,5 +1,4 @@
 import { type Gpu, GpuMemoryError, settleGpu } from "../kernels/gpu.ts";
-import type { PoolMode } from "../kernels/pool.ts";
 import type { Adapter } from "../model/adapter.ts";
 import { createEmbedder, type Embedder } from "../model/embedder.ts";
 import { type MemoryOptions, trainingMemory } from "../model/memory.ts";
@@ -25,7 +24,7 @@ export async function prepareTraining(
     evaluates: boolean;
   },
 ): Promise<{ trainer: Trainer; embedder: Embedder | null }> {
-  const pool = flags.global_pool as PoolMode;
+  const pool = flags.global_pool;
   const options = {
     backbone,
     adapter,

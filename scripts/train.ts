@@ -7,11 +7,10 @@
  * @module
  */
 import { checkRoots } from "../data/check_pictures.ts";
-import { type PairMode, pairsOf } from "../data/pairs.ts";
+import { pairsOf } from "../data/pairs.ts";
 import { previewSheet } from "../data/preview.ts";
 import { closeGpu, openGpu } from "../kernels/gpu.ts";
-import type { PoolMode } from "../kernels/pool.ts";
-import { startTuning, type TuneLevel } from "../kernels/tune.ts";
+import { startTuning } from "../kernels/tune.ts";
 import { type Adapter, readAdapter } from "../model/adapter.ts";
 import { type Checkpoint, recoverCheckpoint } from "../model/checkpoint.ts";
 import { writeFileAtomic } from "../model/files.ts";
@@ -65,7 +64,7 @@ async function train({ flags, resumed, init }: Start): Promise<void> {
   });
   const reading = { dataRoot: flags.data_root, allowOutsideRoot: flags.allow_outside_root };
   const entries = await readEntries(flags.train_pairs_meta_file, reading);
-  const pairs = pairsOf(entries, flags.train_mode as PairMode);
+  const pairs = pairsOf(entries, flags.train_mode);
   const test = flags.test_pairs_meta_file;
   const testEntries = test === null ? null : await readEntries(test, reading);
   const protocol = testEntries && protocolOf(testEntries, flags);
@@ -83,12 +82,12 @@ async function train({ flags, resumed, init }: Start): Promise<void> {
   keepReading(rootsOf(pictures, flags.allow_outside_root));
   const epochs = drawEpochs({ flags, pairs, entries });
 
-  const level = flags.tune as TuneLevel;
+  const level = flags.tune;
   const answers = await readLayouts(level);
   const gpu = await openGpu(hostOf(flags));
   startTuning(gpu, { level, answers });
   try {
-    const pool = flags.global_pool as PoolMode;
+    const pool = flags.global_pool;
     const { weights } = inputs;
     const input = { imgSize: flags.img_size, pool, depth: config.depth, weights };
     const adapter = { ...start, input };
@@ -201,7 +200,8 @@ async function readFlags(args: string[]): Promise<Start> {
     const given = parseFlags(COMMAND, withStored(stored), args);
     // The run knows what auto was: a command that spells it out is the same command.
     const isAuto = given.precision === "auto";
-    const flags = isAuto ? { ...given, precision: `${stored.precision}` } : given;
+    const precision = stored.precision as TrainFlags["precision"]; // it was a flag's
+    const flags = isAuto ? { ...given, precision } : given;
     checkSame(flags, stored);
     return { flags, resumed: { folder, checkpoint, damage }, init: null };
   } catch (error) {

@@ -12,7 +12,7 @@ import type { Gpu } from "../kernels/gpu.ts";
 import type { RunProgress } from "../model/checkpoint.ts";
 import type { Embedder } from "../model/embedder.ts";
 import { oldFolder, writeFileAtomic } from "../model/files.ts";
-import { type Schedule, scheduleFactor } from "../model/schedule.ts";
+import { scheduleFactor } from "../model/schedule.ts";
 import type { Trainer } from "../model/trainer.ts";
 import { Exit, PROGRAM } from "./cli.ts";
 import { type BatchSource, type Epochs, samplerOf } from "./epochs.ts";
@@ -113,7 +113,7 @@ async function trainEpochs(run: Run, work: Work): Promise<void> {
   const { flags, folder, trainer, protocol, epochs } = run;
   const { state, saver, log, loader, total, signal } = work;
   const warmup = flags.warmup_epochs * epochs.batches / flags.epochs;
-  const schedule = { schedule: flags.scheduler as Schedule, warmup, total };
+  const schedule = { schedule: flags.scheduler, warmup, total };
   if (warmup >= total && state.step === 0) {
     folder.note(
       `warning: the warm-up takes ${Math.ceil(warmup)} steps and the run ${total}: --lr is never ` +

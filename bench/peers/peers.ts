@@ -12,7 +12,6 @@
 import { fileURLToPath } from "node:url";
 import { closeGpu, type Gpu, type Host, openGpu } from "../../kernels/gpu.ts";
 import { modelConfig } from "../../model/config.ts";
-import type { Precision } from "../../model/network.ts";
 import { parseFlags, runScript } from "../../scripts/cli.ts";
 import { GPU_FLAGS, hostOf } from "../../scripts/flags.ts";
 import { fmaCases } from "../ceilings.ts";
@@ -66,7 +65,7 @@ async function main(args: string[]): Promise<void> {
   const report = new Report(gpu);
   const step = {
     ...{ config: modelConfig("vits16"), size: SIZE, pairs: flags.batch_size, rank: RANK },
-    ...{ precision: flags.precision as Precision, dropout: 0, checkpointing: false },
+    ...{ precision: flags.precision, dropout: 0, checkpointing: false },
   };
   let pyTorch = "";
   const tasks: (() => Promise<Times>)[] = [
