@@ -266,16 +266,20 @@ for (const precision of ["f32", "f16"] as const) {
     ...goldenNames("recipe_").map((name) => [name, checkRecipe] as const),
   ];
   for (const [name, check] of cases) {
-    gpuTest(`Trainer agrees with PyTorch on ${name} in ${precision}`, async (gpu) => {
-      if (precision === "f16" && !gpu.hasF16) return console.log(`${gpu.name} has no shader-f16`);
+    gpuTest({
+      name: `Trainer agrees with PyTorch on ${name} in ${precision}`,
+      needs: [precision],
+    }, async (gpu) => {
       await check(gpu, await openGolden(name), precision);
     });
   }
 }
 
 const SMALL = "vits16_d2_32x48";
-gpuTest(`Trainer with matrix units agrees with PyTorch on ${SMALL} in f16`, async (gpu) => {
-  if (!gpu.hasF16) return console.log(`${gpu.name} has no shader-f16`);
+gpuTest({
+  name: `Trainer with matrix units agrees with PyTorch on ${SMALL} in f16`,
+  needs: ["f16"],
+}, async (gpu) => {
   await checkBackbone(withMatrices(gpu), await openGolden(SMALL), "f16");
 });
 

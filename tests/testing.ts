@@ -5,7 +5,7 @@
  */
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { closeGpu, type Gpu, openGpu } from "../kernels/gpu.ts";
+import { closeGpu, type Gpu, hasEightLanes, openGpu } from "../kernels/gpu.ts";
 
 export { relativeL2, uniform, unitRows } from "../bench/values.ts";
 
@@ -46,11 +46,35 @@ export function assertClose(
 /** Only `GPU=off` skips tests that need a GPU; a missing adapter fails them. */
 export const GPU_OFF: boolean = Deno.env.get("GPU") === "off";
 
+/** What a test may need of the adapter, and whether that has it. */
+const HAS = {
+  f32: () => true, // every adapter; so a test in either precision names its own
+  f16: ({ hasF16 }: Gpu) => hasF16,
+  timestamps: ({ hasTimestamps }: Gpu) => hasTimestamps,
+  matrix: ({ hasMatrix }: Gpu) => hasMatrix,
+  eightLanes: hasEightLanes,
+  cpu: ({ isCpu }: Gpu) => isCpu,
+};
+
+/** A GPU test: its name, or with it what an adapter may lack, where the test is ignored. */
+export type GpuTestOptions = string | { name: string; needs: readonly (keyof typeof HAS)[] };
+
+// Deno wants to know which tests to ignore before it runs any: so open the adapter once, and close
+// it. Where none answers nothing is ignored, and the tests fail.
+const adapter = GPU_OFF ? null : await openGpu().catch(() => null);
+if (adapter) closeGpu(adapter);
+
+/** The options of Deno for a test of which only what runs it is special. */
+export function denoOptions(test: GpuTestOptions): { name: string; ignore: boolean } {
+  const { name, needs } = typeof test === "string" ? { name: test, needs: [] } : test;
+  const isMissing = adapter !== null && !needs.every((need) => HAS[need](adapter));
+  return { name, ignore: GPU_OFF || isMissing };
+}
+
 /** Registers a test that needs a GPU. The device is closed afterwards, with all its memory. */
-export function gpuTest(name: string, fn: (gpu: Gpu) => Promise<void>): void {
+export function gpuTest(test: GpuTestOptions, fn: (gpu: Gpu) => Promise<void>): void {
   Deno.test({
-    name,
-    ignore: GPU_OFF,
+    ...denoOptions(test),
     fn: async () => {
       const gpu = await openGpu();
       try {

@@ -27,8 +27,10 @@ async function checkCases(
 }
 
 for (const precision of ["f32", "f16"] as const) {
-  gpuTest(`cases of a model are checked and timed in ${precision}`, async (gpu) => {
-    if (precision === "f16" && !gpu.hasF16) return console.log(`${gpu.name} has no shader-f16`);
+  gpuTest({
+    name: `cases of a model are checked and timed in ${precision}`,
+    needs: [precision, "timestamps"],
+  }, async (gpu) => {
     const options = { config: modelConfig("vits16"), precision, size: 32, images: 3, rank: 8 };
     const times = await checkCases(gpu, (room) => [
       ...gemmCases(gpu, room, options),
@@ -46,12 +48,18 @@ for (const precision of ["f32", "f16"] as const) {
   });
 }
 
-gpuTest("cases of loss and optimiser are checked and timed", async (gpu) => {
+gpuTest({
+  name: "cases of loss and optimiser are checked and timed",
+  needs: ["timestamps"],
+}, async (gpu) => {
   const times = await checkCases(gpu, (room) => lossCases(room, 8));
   assert.equal(times.get("info_nce of 8 pairs: info_nce_lse")!.flops, 2 * 2 * 8 * 8 * 256);
 });
 
-gpuTest("a loss too large for its oracle is checked too", async (gpu) => {
+gpuTest({
+  name: "a loss too large for its oracle is checked too",
+  needs: ["timestamps"],
+}, async (gpu) => {
   await checkCases(gpu, (room) => [infoNceCase(room, 1025)]);
 });
 

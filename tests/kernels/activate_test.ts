@@ -37,22 +37,20 @@ async function check(gpu: Gpu, input: Case): Promise<void> {
 for (const dtype of ["f32", "f16"] as const) {
   for (const activation of ["identity", "gelu", "relu"] as const) {
     for (const rate of [0, 0.1, 0.5]) {
-      gpuTest(
-        `activate() matches the oracle: ${activation}, rate ${rate}, ${dtype}`,
-        async (gpu) => {
-          if (dtype === "f16" && !gpu.hasF16) return;
-          // 64 vec4s a workgroup: below, at and past it.
-          for (const shape of [[1, 4], [7, 8], [1, 256], [65, 4], [29, 388], [3, 4096]]) {
-            await check(gpu, { shape: shape as [number, number], dtype, activation, rate });
-          }
-        },
-      );
+      gpuTest({
+        name: `activate() matches the oracle: ${activation}, rate ${rate}, ${dtype}`,
+        needs: [dtype],
+      }, async (gpu) => {
+        // 64 vec4s a workgroup: below, at and past it.
+        for (const shape of [[1, 4], [7, 8], [1, 256], [65, 4], [29, 388], [3, 4096]]) {
+          await check(gpu, { shape: shape as [number, number], dtype, activation, rate });
+        }
+      });
     }
   }
 }
 
-gpuTest("activate() writes nothing past the end", async (gpu) => {
-  if (!gpu.hasF16) return;
+gpuTest({ name: "activate() writes nothing past the end", needs: ["f16"] }, async (gpu) => {
   const x = uploadTensor(gpu, uniform(12, 1), [3, 4], "f16");
   const y = guarded(gpu, [3, 4], "f16");
   await runOnce(gpu, (plan) => {

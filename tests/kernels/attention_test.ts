@@ -207,8 +207,10 @@ for (
   ] as const
 ) {
   const name = `(${batch}, ${heads}, ${tokens}) in ${dtype}`;
-  gpuTest(`attention() and attentionBackward() match the oracle at ${name}`, async (gpu) => {
-    if (dtype === "f16" && !gpu.hasF16) return;
+  gpuTest({
+    name: `attention() and attentionBackward() match the oracle at ${name}`,
+    needs: [dtype],
+  }, async (gpu) => {
     for (const variant of variantsOf(gpu)) {
       if (
         variant === "matrix" && !gpu.hasMatrix && !hasSmaller(gpu) && !EMULATED.includes(tokens)

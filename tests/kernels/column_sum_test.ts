@@ -25,8 +25,10 @@ const exact = (count: number, seed: number) =>
 
 for (const dtype of ["f32", "f16"] as const) {
   for (const [rows, columns] of SHAPES) {
-    gpuTest(`columnSum() matches the oracle at (${rows}, ${columns}) in ${dtype}`, async (gpu) => {
-      if (dtype === "f16" && !gpu.hasF16) return;
+    gpuTest({
+      name: `columnSum() matches the oracle at (${rows}, ${columns}) in ${dtype}`,
+      needs: [dtype],
+    }, async (gpu) => {
       const values = exact(rows * columns, 1);
       const start = exact(columns, 2);
       const x = uploadTensor(gpu, values, [rows, columns], dtype);
@@ -44,8 +46,7 @@ for (const dtype of ["f32", "f16"] as const) {
   }
 }
 
-gpuTest("columnSum() reads nothing past the last row", async (gpu) => {
-  if (!gpu.hasF16) return;
+gpuTest({ name: "columnSum() reads nothing past the last row", needs: ["f16"] }, async (gpu) => {
   const { view } = guarded(gpu, [33, 4], "f16"); // all 7
   const y = createTensor(gpu, [4]);
   await runOnce(gpu, (plan) => columnSum(plan, { x: view, y, accumulate: false }));

@@ -8,9 +8,15 @@ import { gpuTest } from "../testing.ts";
 import { CASES, checkCases } from "./gemm_cases.ts";
 import { FRAGMENT, withMatrices } from "./matrix_units.ts";
 
-gpuTest(`gemm() matches the oracle on ${CASES} cases, matrix units emulated`, async (gpu) => {
-  await checkCases(withMatrices(gpu), "matrix 64x64");
-});
+for (const dtype of ["f32", "f16"] as const) {
+  const { length } = CASES[dtype];
+  gpuTest({
+    name: `gemm() matches the oracle on ${length} cases in ${dtype}, matrix units emulated`,
+    needs: [dtype],
+  }, async (gpu) => {
+    await checkCases(withMatrices(gpu), "matrix 64x64", dtype);
+  });
+}
 
 Deno.test("defaultLayout() takes matrix units where operands are stored as f16", () => {
   const layout = (hasMatrix: boolean, isHalf: boolean) =>
@@ -25,8 +31,10 @@ Deno.test("defaultLayout() takes matrix units where operands are stored as f16",
   assert.equal(layout(false, true), "tile 64x64");
 });
 
-gpuTest("gemm() takes matrix units for f16 operands, tuned or not", async (gpu) => {
-  if (!gpu.hasF16) return;
+gpuTest({
+  name: "gemm() takes matrix units for f16 operands, tuned or not",
+  needs: ["f16"],
+}, async (gpu) => {
   const units = withMatrices(gpu);
   const make = (dtype: DType) => createTensor(gpu, [8, 8], dtype);
   const layoutOf = async (

@@ -7,34 +7,41 @@ import {
   type GemmLayout,
   layoutsFor,
 } from "../../kernels/gemm_layout.ts";
-import {
-  createTensor,
-  type Gpu,
-  hasEightLanes,
-  readTensor,
-  uploadTensor,
-} from "../../kernels/gpu.ts";
+import { createTensor, type Gpu, readTensor, uploadTensor } from "../../kernels/gpu.ts";
 import { runOnce } from "../../kernels/plan.ts";
 import { assertClose, gpuTest, uniform } from "../testing.ts";
 import { CASES, checkCases, SCALE2 } from "./gemm_cases.ts";
 
 const layouts = Object.keys(GEMM_LAYOUTS) as GemmLayout[];
+const kindOf = (layout: GemmLayout) => layout.split(" ")[0] as "subgroup" | "tile" | "matrix";
+const NEEDS = {
+  subgroup: ["eightLanes"], // made for 8 lanes only
+  tile: [],
+  matrix: ["matrix"], // gemm_matrix_test.ts emulates it
+} as const;
+
 for (const layout of layouts) {
-  gpuTest(`gemm() matches the oracle on ${CASES} cases, layout ${layout}`, async (gpu) => {
-    if (layout.startsWith("subgroup") && !hasEightLanes(gpu)) return; // made for 8 lanes only
-    if (layout.startsWith("matrix") && !gpu.hasMatrix) return; // gemm_matrix_test.ts emulates it
-    await checkCases(gpu, layout);
-  });
+  for (const dtype of ["f32", "f16"] as const) {
+    const { length } = CASES[dtype];
+    gpuTest({
+      name: `gemm() matches the oracle on ${length} cases in ${dtype}, layout ${layout}`,
+      needs: [dtype, ...NEEDS[kindOf(layout)]],
+    }, async (gpu) => {
+      await checkCases(gpu, layout, dtype);
+    });
+  }
 }
 
-gpuTest("gemm() gives the same bits in every layout of an adapter", async (gpu) => {
-  const [m, n, k] = [133, 140, 200];
-  const operand = (rows: number, columns: number, seed: number) =>
-    uploadTensor(gpu, uniform(rows * columns, seed), [rows, columns]);
-  for (const kind of ["subgroup", "tile"]) {
-    if (kind === "subgroup" && !hasEightLanes(gpu)) continue;
+for (const kind of ["subgroup", "tile"] as const) {
+  gpuTest({
+    name: `gemm() gives the same bits in every ${kind} layout`,
+    needs: NEEDS[kind],
+  }, async (gpu) => {
+    const [m, n, k] = [133, 140, 200];
+    const operand = (rows: number, columns: number, seed: number) =>
+      uploadTensor(gpu, uniform(rows * columns, seed), [rows, columns]);
     const results: Float32Array[] = [];
-    for (const layout of layouts.filter((name) => name.startsWith(kind))) {
+    for (const layout of layouts.filter((name) => kindOf(name) === kind)) {
       const c = createTensor(gpu, [m, n]);
       const second = { a: operand(m, 12, 3), b: operand(n, 12, 4), scale: SCALE2 };
       await runOnce(gpu, (plan) =>
@@ -58,11 +65,13 @@ gpuTest("gemm() gives the same bits in every layout of an adapter", async (gpu) 
       const at = result.findIndex((x, j) => !Object.is(x, results[0]![j]));
       assert.equal(at, -1, `layout ${i} differs at ${at}: ${result[at]}, not ${results[0]![at]}`);
     }
-  }
-});
+  });
+}
 
-gpuTest("gemm() does not see what a product before it has left in its textures", async (gpu) => {
-  if (!hasEightLanes(gpu)) return console.log(`${gpu.name} does not run 8 lanes`);
+gpuTest({
+  name: "gemm() does not see what a product before it has left in its textures",
+  needs: NEEDS.subgroup,
+}, async (gpu) => {
   const layout = "subgroup 32x64";
   const broken = uploadTensor(gpu, new Float32Array(80 * 80).fill(NaN), [80, 80]);
   const spoil = () =>

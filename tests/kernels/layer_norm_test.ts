@@ -72,14 +72,18 @@ async function checkForward(gpu: Gpu, values: Float32Array, input: Case): Promis
 
 for (const dtype of DTYPES) {
   for (const [rows, columns] of SHAPES as [number, number][]) {
-    gpuTest(`layerNorm() matches the oracle at (${rows}, ${columns}) in ${dtype}`, async (gpu) => {
-      if (dtype === "f16" && !gpu.hasF16) return;
+    gpuTest({
+      name: `layerNorm() matches the oracle at (${rows}, ${columns}) in ${dtype}`,
+      needs: [dtype],
+    }, async (gpu) => {
       await checkForward(gpu, uniform(rows * columns, 1), { rows, columns, dtype });
     });
   }
 
-  gpuTest(`layerNorm() keeps the variance of rows far from 0 in ${dtype}`, async (gpu) => {
-    if (dtype === "f16" && !gpu.hasF16) return;
+  gpuTest({
+    name: `layerNorm() keeps the variance of rows far from 0 in ${dtype}`,
+    needs: [dtype],
+  }, async (gpu) => {
     const values = uniform(9 * 384, 1).map((x, i) => 100 * (i % 9 - 4) + x);
     const shifted = uniform(9 * 384, 1).map((x) => 100 + x);
     await checkForward(gpu, values, { rows: 9, columns: 384, dtype });
@@ -113,8 +117,10 @@ gpuTest("layerNorm() without stats gives the same rows, to the rounding", async 
   assertClose(await readTensor(gpu, again), await readTensor(gpu, y), twice);
 });
 
-gpuTest("layerNorm() and layerNormBackward() write nothing past the last row", async (gpu) => {
-  if (!gpu.hasF16) return;
+gpuTest({
+  name: "layerNorm() and layerNormBackward() write nothing past the last row",
+  needs: ["f16"],
+}, async (gpu) => {
   const x = uploadTensor(gpu, uniform(12, 1), [3, 4], "f16");
   const weight = uploadTensor(gpu, uniform(4, 2), [4]);
   const [y, dx, scaled] = [0, 1, 2].map(() => guarded(gpu, [3, 4], "f16"));
@@ -183,18 +189,19 @@ async function checkBackward(
 
 for (const dtype of DTYPES) {
   for (const [rows, columns] of SHAPES as [number, number][]) {
-    gpuTest(
-      `layerNormBackward() matches the oracle at (${rows}, ${columns}) in ${dtype}`,
-      async (gpu) => {
-        if (dtype === "f16" && !gpu.hasF16) return;
-        await checkBackward(gpu, { rows, columns, dtype }, { residual: true, scale: true });
-      },
-    );
+    gpuTest({
+      name: `layerNormBackward() matches the oracle at (${rows}, ${columns}) in ${dtype}`,
+      needs: [dtype],
+    }, async (gpu) => {
+      await checkBackward(gpu, { rows, columns, dtype }, { residual: true, scale: true });
+    });
   }
 }
 
-gpuTest("layerNorm() and its backward work with an f32 stream and f16 activations", async (gpu) => {
-  if (!gpu.hasF16) return;
+gpuTest({
+  name: "layerNorm() and its backward work with an f32 stream and f16 activations",
+  needs: ["f16"],
+}, async (gpu) => {
   const input = { rows: 29, columns: 384, dtype: "f16", stream: "f32" } as const;
   await checkForward(gpu, uniform(29 * 384, 1), input);
   await checkBackward(gpu, input, { residual: true, scale: true });

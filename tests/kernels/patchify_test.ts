@@ -17,25 +17,24 @@ const SIZES = [[1, 16, 16], [2, 16, 48], [3, 64, 16], [2, 64, 96], [1, 224, 224]
 
 for (const dtype of ["f32", "f16"] as const) {
   for (const [batch, height, width] of SIZES) {
-    gpuTest(
-      `patchify() matches the oracle at (${batch}, ${height}, ${width}, 3) in ${dtype}`,
-      async (gpu) => {
-        if (dtype === "f16" && !gpu.hasF16) return;
-        const values = bytes(batch * height * width * 3);
-        const patches = batch * height * width / 256;
-        const pixels = uploadTensor(gpu, values, [batch, height, width, 3], "u8");
-        const rows = createTensor(gpu, [patches, 768], dtype);
-        await runOnce(gpu, (plan) => patchify(plan, { pixels, rows, mean: MEAN, std: STD }));
-        // Four roundings of values up to 1 / STD = 4.5, 2.7 after the mean; one to f16.
-        assertClose(
-          await readTensor(gpu, rows),
-          patchifyCpu(values, { batch, height, width, mean: MEAN, std: STD }),
-          dtype === "f16"
-            ? { atol: 2 ** -20, rtol: 2 ** -11 }
-            : { atol: 4 * 4.5 * 2 ** -24, rtol: 0 },
-        );
-      },
-    );
+    gpuTest({
+      name: `patchify() matches the oracle at (${batch}, ${height}, ${width}, 3) in ${dtype}`,
+      needs: [dtype],
+    }, async (gpu) => {
+      const values = bytes(batch * height * width * 3);
+      const patches = batch * height * width / 256;
+      const pixels = uploadTensor(gpu, values, [batch, height, width, 3], "u8");
+      const rows = createTensor(gpu, [patches, 768], dtype);
+      await runOnce(gpu, (plan) => patchify(plan, { pixels, rows, mean: MEAN, std: STD }));
+      // Four roundings of values up to 1 / STD = 4.5, 2.7 after the mean; one to f16.
+      assertClose(
+        await readTensor(gpu, rows),
+        patchifyCpu(values, { batch, height, width, mean: MEAN, std: STD }),
+        dtype === "f16"
+          ? { atol: 2 ** -20, rtol: 2 ** -11 }
+          : { atol: 4 * 4.5 * 2 ** -24, rtol: 0 },
+      );
+    });
   }
 }
 

@@ -84,7 +84,9 @@ gpuTest("Plan runs a kernel with its constants, types and bindings", async (gpu)
   const x = uploadTensor(gpu, Float32Array.of(1, 2, 3, 4, 5), [5]);
   await runOnce(gpu, (plan) => plan.add(affine(x, 2, 1)));
   assert.deepEqual([...await readTensor(gpu, x)], [3, 5, 7, 9, 11]);
-  if (!gpu.hasF16) return console.log(`${gpu.name} has no shader-f16`);
+});
+
+gpuTest({ name: "Plan runs a kernel in f16", needs: ["f16"] }, async (gpu) => {
   const half = uploadTensor(gpu, Float32Array.of(1, 2, 3), [3], "f16");
   await runOnce(gpu, (plan) => plan.add(affine(half, 2, 0.25, { types: { Value: "f16" } })));
   assert.deepEqual([...await readTensor(gpu, half)], [2.25, 4.25, 6.25]);
@@ -326,8 +328,10 @@ gpuTest("a replay makes nothing on the device", async (gpu) => {
   assert.deepEqual(await madeBy(gpu, () => void createTensor(gpu, [4])), ["Buffer"]);
 });
 
-gpuTest("Plan.profile() counts a tensor once that a kernel binds twice", async (gpu) => {
-  if (!gpu.hasTimestamps) return console.log(`${gpu.name} has no timestamp-query`);
+gpuTest({
+  name: "Plan.profile() counts a tensor once that a kernel binds twice",
+  needs: ["timestamps"],
+}, async (gpu) => {
   const [dy, gate, dgate, dvalue] = Array.from({ length: 4 }, () => createTensor(gpu, [4, 8]));
   const plan = new Plan(gpu);
   swigluBackward(plan, { dy: dy!, gate: gate!, value: dy!, dgate: dgate!, dvalue: dvalue! });
@@ -336,8 +340,10 @@ gpuTest("Plan.profile() counts a tensor once that a kernel binds twice", async (
   assert.equal(row!.bytes, 4 * 4 * 8 * 4);
 });
 
-gpuTest("Plan.profile() runs once and sums by label, the longest first", async (gpu) => {
-  if (!gpu.hasTimestamps) return console.log(`${gpu.name} has no timestamp-query`);
+gpuTest({
+  name: "Plan.profile() runs once and sums by label, the longest first",
+  needs: ["timestamps"],
+}, async (gpu) => {
   const [x, y] = [createTensor(gpu, [4]), createTensor(gpu, [4])];
   const large = createTensor(gpu, [2 ** 16]);
   const plan = new Plan(gpu);
@@ -364,8 +370,10 @@ gpuTest("Plan.profile() runs once and sums by label, the longest first", async (
   assert(rows[0]!.ms >= rows[1]!.ms);
 });
 
-gpuTest("Plan.profile() leaves nothing on the device", async (gpu) => {
-  if (!gpu.hasTimestamps) return console.log(`${gpu.name} has no timestamp-query`);
+gpuTest({
+  name: "Plan.profile() leaves nothing on the device",
+  needs: ["timestamps"],
+}, async (gpu) => {
   const plan = new Plan(gpu);
   plan.add(affine(createTensor(gpu, [4]), 1, 1));
   await plan.ready();
@@ -373,8 +381,10 @@ gpuTest("Plan.profile() leaves nothing on the device", async (gpu) => {
 });
 
 // A software adapter answers at once with whatever a query holds; a GPU waits until it is written.
-gpuTest("Plan.profile() resolves no query that it has not written", async (gpu) => {
-  if (!gpu.hasTimestamps) return console.log(`${gpu.name} has no timestamp-query`);
+gpuTest({
+  name: "Plan.profile() resolves no query that it has not written",
+  needs: ["timestamps"],
+}, async (gpu) => {
   const [x, y] = [createTensor(gpu, [4]), createTensor(gpu, [4])];
   const plan = new Plan(gpu);
   plan.copy({ from: x, to: y, count: 4 });
@@ -406,8 +416,10 @@ gpuTest("Plan.profile() resolves no query that it has not written", async (gpu) 
   assert.deepEqual(resolved.filter((query) => !written.has(query)), []);
 });
 
-gpuTest("Plan.profile() does not count placeholders", async (gpu) => {
-  if (!gpu.hasTimestamps) return console.log(`${gpu.name} has no timestamp-query`);
+gpuTest({
+  name: "Plan.profile() does not count placeholders",
+  needs: ["timestamps"],
+}, async (gpu) => {
   const x = createTensor(gpu, [4]);
   const code = `
 @group(0) @binding(0) var<storage, read_write> x: array<f32>;

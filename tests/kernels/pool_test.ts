@@ -14,31 +14,30 @@ for (const dtype of ["f32", "f16"] as const) {
   for (const mode of ["avg", "token"] as const) {
     for (const shape of SHAPES) {
       const [batch, tokens, columns] = shape;
-      gpuTest(
-        `pool() and poolBackward() match the oracle: ${mode}, (${shape}), ${dtype}`,
-        async (gpu) => {
-          if (dtype === "f16" && !gpu.hasF16) return;
-          const x = uploadTensor(gpu, uniform(batch * tokens * columns, 1), shape, dtype);
-          const y = createTensor(gpu, [batch, columns]);
-          const dy = uploadTensor(gpu, uniform(batch * columns, 2), [batch, columns]);
-          // Not zero before: tokens outside the mean must be written too.
-          const dx = uploadTensor(gpu, uniform(batch * tokens * columns, 3), shape, dtype);
-          await runOnce(gpu, (plan) => {
-            pool(plan, { x, y, mode, prefix: 5 });
-            poolBackward(plan, { dy, dx, mode, prefix: 5 });
-          });
-          const sizes = { batch, tokens, columns, mode, prefix: 5 };
-          // A mean of n terms below 1, added one by one: n * 2^-24.
-          const mean = { atol: tokens * 2 ** -24, rtol: 0 };
-          assertClose(await readTensor(gpu, y), poolCpu(await readTensor(gpu, x), sizes), mean);
-          assertClose(
-            await readTensor(gpu, dx),
-            poolBackwardCpu(await readTensor(gpu, dy), sizes),
-            // One division within 2.5 ulp (WGSL), one rounding to f16, which ends at 2^-24.
-            dtype === "f16" ? { atol: 2 ** -25, rtol: 2 ** -10.9 } : { atol: 0, rtol: 2 ** -22 },
-          );
-        },
-      );
+      gpuTest({
+        name: `pool() and poolBackward() match the oracle: ${mode}, (${shape}), ${dtype}`,
+        needs: [dtype],
+      }, async (gpu) => {
+        const x = uploadTensor(gpu, uniform(batch * tokens * columns, 1), shape, dtype);
+        const y = createTensor(gpu, [batch, columns]);
+        const dy = uploadTensor(gpu, uniform(batch * columns, 2), [batch, columns]);
+        // Not zero before: tokens outside the mean must be written too.
+        const dx = uploadTensor(gpu, uniform(batch * tokens * columns, 3), shape, dtype);
+        await runOnce(gpu, (plan) => {
+          pool(plan, { x, y, mode, prefix: 5 });
+          poolBackward(plan, { dy, dx, mode, prefix: 5 });
+        });
+        const sizes = { batch, tokens, columns, mode, prefix: 5 };
+        // A mean of n terms below 1, added one by one: n * 2^-24.
+        const mean = { atol: tokens * 2 ** -24, rtol: 0 };
+        assertClose(await readTensor(gpu, y), poolCpu(await readTensor(gpu, x), sizes), mean);
+        assertClose(
+          await readTensor(gpu, dx),
+          poolBackwardCpu(await readTensor(gpu, dy), sizes),
+          // One division within 2.5 ulp (WGSL), one rounding to f16, which ends at 2^-24.
+          dtype === "f16" ? { atol: 2 ** -25, rtol: 2 ** -10.9 } : { atol: 0, rtol: 2 ** -22 },
+        );
+      });
     }
   }
 }
@@ -50,8 +49,10 @@ gpuTest("pool() without prefix tokens takes the mean of all", async (gpu) => {
   assert.deepEqual(await readTensor(gpu, y), Float32Array.of(3, 4, 5, 6));
 });
 
-gpuTest("poolBackward() writes nothing past the last token", async (gpu) => {
-  if (!gpu.hasF16) return;
+gpuTest({
+  name: "poolBackward() writes nothing past the last token",
+  needs: ["f16"],
+}, async (gpu) => {
   const dy = uploadTensor(gpu, uniform(4, 1), [1, 4]);
   const dx = guarded(gpu, [1, 7, 4], "f16");
   await runOnce(gpu, (plan) => poolBackward(plan, { dy, dx: dx.view, mode: "avg", prefix: 5 }));

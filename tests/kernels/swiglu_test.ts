@@ -20,41 +20,42 @@ const SHAPES = [[1, 4], [7, 8], [1, 256], [65, 4], [29, 1536], [3, 4096]] as con
 
 for (const dtype of ["f32", "f16"] as const) {
   for (const [rows, columns] of SHAPES) {
-    gpuTest(
-      `swiglu() and swigluBackward() match the oracle at (${rows}, ${columns}) in ${dtype}`,
-      async (gpu) => {
-        if (dtype === "f16" && !gpu.hasF16) return;
-        const shape = [rows, columns];
-        const size = rows * columns;
-        const upload = (seed: number, scale: number) =>
-          uploadTensor(gpu, uniform(size, seed).map((x) => scale * x), shape, dtype);
-        const gate = upload(1, 8);
-        const value = upload(2, 1);
-        const dy = upload(3, 1);
-        const y = createTensor(gpu, shape, dtype);
-        const dgate = createTensor(gpu, shape, dtype);
-        const dvalue = createTensor(gpu, shape, dtype);
-        await runOnce(gpu, (plan) => {
-          swiglu(plan, { gate, value, y });
-          swigluBackward(plan, { dy, gate, value, dgate, dvalue });
-        });
-        const read = (tensor: Tensor) => readTensor(gpu, tensor);
-        const [u, v, d] = [await read(gate), await read(value), await read(dy)];
-        const backward = swigluBackwardCpu(d, u, v);
-        // exp(-|u|) errs by up to (3 + 2 |u|) ulp (WGSL, |u| <= 8), a few more roundings: 2^-19 of
-        // each result, but for 1 + u (1 - s), which can cancel: 2^-19 of its terms, at most 2.
-        const half = dtype === "f16";
-        const allowed = { atol: half ? 2 ** -25 : 0, rtol: 2 ** -19 + (half ? 2 ** -11 : 0) };
-        assertClose(await read(y), swigluCpu(u, v), allowed);
-        assertClose(await read(dvalue), backward.dvalue, allowed);
-        assertClose(await read(dgate), backward.dgate, { ...allowed, atol: 2 ** -18 });
-      },
-    );
+    gpuTest({
+      name: `swiglu() and swigluBackward() match the oracle at (${rows}, ${columns}) in ${dtype}`,
+      needs: [dtype],
+    }, async (gpu) => {
+      const shape = [rows, columns];
+      const size = rows * columns;
+      const upload = (seed: number, scale: number) =>
+        uploadTensor(gpu, uniform(size, seed).map((x) => scale * x), shape, dtype);
+      const gate = upload(1, 8);
+      const value = upload(2, 1);
+      const dy = upload(3, 1);
+      const y = createTensor(gpu, shape, dtype);
+      const dgate = createTensor(gpu, shape, dtype);
+      const dvalue = createTensor(gpu, shape, dtype);
+      await runOnce(gpu, (plan) => {
+        swiglu(plan, { gate, value, y });
+        swigluBackward(plan, { dy, gate, value, dgate, dvalue });
+      });
+      const read = (tensor: Tensor) => readTensor(gpu, tensor);
+      const [u, v, d] = [await read(gate), await read(value), await read(dy)];
+      const backward = swigluBackwardCpu(d, u, v);
+      // exp(-|u|) errs by up to (3 + 2 |u|) ulp (WGSL, |u| <= 8), a few more roundings: 2^-19 of
+      // each result, but for 1 + u (1 - s), which can cancel: 2^-19 of its terms, at most 2.
+      const half = dtype === "f16";
+      const allowed = { atol: half ? 2 ** -25 : 0, rtol: 2 ** -19 + (half ? 2 ** -11 : 0) };
+      assertClose(await read(y), swigluCpu(u, v), allowed);
+      assertClose(await read(dvalue), backward.dvalue, allowed);
+      assertClose(await read(dgate), backward.dgate, { ...allowed, atol: 2 ** -18 });
+    });
   }
 }
 
-gpuTest("swiglu() and swigluBackward() write nothing past the end", async (gpu) => {
-  if (!gpu.hasF16) return;
+gpuTest({
+  name: "swiglu() and swigluBackward() write nothing past the end",
+  needs: ["f16"],
+}, async (gpu) => {
   const x = uploadTensor(gpu, uniform(12, 1), [3, 4], "f16");
   const [y, dgate, dvalue] = [0, 1, 2].map(() => guarded(gpu, [3, 4], "f16"));
   await runOnce(gpu, (plan) => {

@@ -58,8 +58,10 @@ const ROW_BYTES = 4 * (ROW + 4 * 4); // in f32, and what ends it
 const MOST = 4096 * ROW;
 
 for (const dtype of ["f32", "f16"] as const) {
-  gpuTest(`tensors of every length are read as textures, ${dtype}`, async (gpu) => {
-    if (dtype === "f16" && !gpu.hasF16) return console.log(`${gpu.name} has no f16`);
+  gpuTest({
+    name: `tensors of every length are read as textures, ${dtype}`,
+    needs: [dtype],
+  }, async (gpu) => {
     // The larger first: what it leaves behind in the texture must not be seen.
     const sizes = [4 * ROW, 3 * ROW - 4, 2 * ROW + 8, ROW + 4, ROW, ROW - 4, 4];
     const values = sizes.map((size, seed) => {
@@ -77,8 +79,10 @@ for (const dtype of ["f32", "f16"] as const) {
   });
 }
 
-gpuTest("halves are widened exactly: all that are no NaN", async (gpu) => {
-  if (!gpu.hasF16) return console.log(`${gpu.name} has no f16`);
+gpuTest({
+  name: "halves are widened exactly: all that are no NaN",
+  needs: ["f16"],
+}, async (gpu) => {
   const halves = new Float16Array(Uint16Array.from({ length: 2 ** 16 }, (_, bits) => bits).buffer);
   const wanted = new Float32Array(halves);
   const [result] = await copies(gpu, [uploadTensor(gpu, wanted, [2 ** 16], "f16")]);
@@ -121,9 +125,10 @@ gpuTest("kernels share one texture, as large as the largest wants it", async (gp
   assert.equal(gpu.memory.textures, (4 + 8) * ROW_BYTES, "those before keep theirs");
 });
 
-gpuTest("the profile counts the copies as time of the kernel", async (gpu) => {
-  if (!gpu.hasTimestamps) return console.log(`${gpu.name} has no timestamp-query`);
-  if (!gpu.isCpu) return console.log(`${gpu.name} copies 8 MiB faster than it starts a kernel`);
+gpuTest({
+  name: "the profile counts the copies as time of the kernel",
+  needs: ["timestamps", "cpu"], // a GPU copies 8 MiB faster than it starts a kernel
+}, async (gpu) => {
   const time = async (readsTexels: boolean) => {
     const plan = new Plan(gpu);
     plan.add(copyRun(createTensor(gpu, [512 * ROW]), createTensor(gpu, [4]), readsTexels));

@@ -11,28 +11,27 @@ const SHAPES = [[1, 1, 5, 4], [3, 4, 5, 8], [2, 3, 1, 128], [7, 24, 5, 388], [2,
 
 for (const [dtype, stream] of [["f32", "f32"], ["f16", "f16"], ["f16", "f32"]] as const) {
   for (const [batch, patches, prefixes, columns] of SHAPES as [number, number, number, number][]) {
-    gpuTest(
-      `tokens() matches the oracle at (${batch}, ${prefixes} + ${patches}, ${columns}) in ${dtype}, ${stream}`,
-      async (gpu) => {
-        if (dtype === "f16" && !gpu.hasF16) return;
-        const values = uniform(batch * patches * columns, 1);
-        const rows = uploadTensor(gpu, values, [batch * patches, columns], dtype);
-        const prefix = uploadTensor(gpu, uniform(prefixes * columns, 2), [prefixes, columns]);
-        const x = createTensor(gpu, [batch, prefixes + patches, columns], stream);
-        await runOnce(gpu, (plan) => tokens(plan, { patches: rows, prefix, x }));
-        assertClose(
-          await readTensor(gpu, x),
-          tokensCpu(await readTensor(gpu, rows), await readTensor(gpu, prefix), batch),
-          // A copy; the prefix is rounded to f16, which ends at 2^-24.
-          stream === "f16" ? { atol: 2 ** -25, rtol: 2 ** -11 } : { atol: 0, rtol: 0 },
-        );
-      },
-    );
+    gpuTest({
+      name:
+        `tokens() matches the oracle at (${batch}, ${prefixes} + ${patches}, ${columns}) in ${dtype}, ${stream}`,
+      needs: [dtype],
+    }, async (gpu) => {
+      const values = uniform(batch * patches * columns, 1);
+      const rows = uploadTensor(gpu, values, [batch * patches, columns], dtype);
+      const prefix = uploadTensor(gpu, uniform(prefixes * columns, 2), [prefixes, columns]);
+      const x = createTensor(gpu, [batch, prefixes + patches, columns], stream);
+      await runOnce(gpu, (plan) => tokens(plan, { patches: rows, prefix, x }));
+      assertClose(
+        await readTensor(gpu, x),
+        tokensCpu(await readTensor(gpu, rows), await readTensor(gpu, prefix), batch),
+        // A copy; the prefix is rounded to f16, which ends at 2^-24.
+        stream === "f16" ? { atol: 2 ** -25, rtol: 2 ** -11 } : { atol: 0, rtol: 0 },
+      );
+    });
   }
 }
 
-gpuTest("tokens() writes nothing past the last token", async (gpu) => {
-  if (!gpu.hasF16) return;
+gpuTest({ name: "tokens() writes nothing past the last token", needs: ["f16"] }, async (gpu) => {
   const patches = uploadTensor(gpu, uniform(8, 1), [2, 4], "f16");
   const prefix = uploadTensor(gpu, uniform(20, 2), [5, 4]);
   const x = guarded(gpu, [1, 7, 4], "f16");

@@ -105,8 +105,10 @@ for (const model of ["vit_small_patch16_dinov3", "vit_small_plus_patch16_dinov3"
   });
 }
 
-modelTest("Encoder gives the same numbers in f16, within its rounding", async (gpu) => {
-  if (!gpu.hasF16) return console.log(`${gpu.name} has no shader-f16`);
+modelTest({
+  name: "Encoder gives the same numbers in f16, within its rounding",
+  needs: ["f16"],
+}, async (gpu) => {
   const base = { rate: 0.3, precision: "f16" } as const;
   const expected = await walk(gpu, base);
   for (const variant of pieces) {

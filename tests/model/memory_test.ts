@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { hasEightLanes } from "../../kernels/gpu.ts";
 import { createEmbedder } from "../../model/embedder.ts";
 import { largestPiece } from "../../model/network.ts";
 import { trainingMemory } from "../../model/memory.ts";
@@ -49,7 +48,11 @@ const cases: [name: string, options: Partial<TrainerOptions>][] = [
 for (const [name, changes] of cases) {
   for (const evalImages of [0, 4]) {
     modelTest(
-      `trainingMemory() is what training ${name} allocates, ${evalImages} images to evaluate`,
+      {
+        name:
+          `trainingMemory() is what training ${name} allocates, ${evalImages} images to evaluate`,
+        needs: [changes.precision ?? "f32"],
+      },
       async (gpu) => {
         const before = gpu.memory.current;
         const backbone = changes.backbone ?? plain;
@@ -95,9 +98,10 @@ const textured: [
 ];
 
 for (const [name, changes, settings] of textured) {
-  gpuTest(`trainingMemory() foresees the textures of a CPU adapter, ${name}`, async (gpu) => {
-    if (!hasEightLanes(gpu)) return console.log(`${gpu.name} reads no textures`);
-    if (changes.precision === "f16" && !gpu.hasF16) return console.log(`${gpu.name} has no f16`);
+  gpuTest({
+    name: `trainingMemory() foresees the textures of a CPU adapter, ${name}`,
+    needs: ["eightLanes", changes.precision ?? "f32"],
+  }, async (gpu) => {
     const adapter = tinyAdapter(plain.config, settings);
     const options = { backbone: plain, adapter, height: 224, width: 224, batchSize: 3, ...changes };
     const trainer = await tinyTrainer(gpu, options);

@@ -18,7 +18,7 @@ import {
   type TrainerOptions,
 } from "../../model/trainer.ts";
 import { type Backbone, backboneOfTensors } from "../../model/weights.ts";
-import { GPU_OFF, uniform } from "../testing.ts";
+import { denoOptions, type GpuTestOptions, uniform } from "../testing.ts";
 
 /** Image size in pixels. */
 export const HEIGHT = 32;
@@ -121,10 +121,9 @@ GPUBuffer.prototype.destroy = function () {
 let shared: Gpu | null = null;
 
 /** As `gpuTest`, but the tests of a file share a device: compiling the model takes seconds. */
-export function modelTest(name: string, fn: (gpu: Gpu) => Promise<void>): void {
+export function modelTest(test: GpuTestOptions, fn: (gpu: Gpu) => Promise<void>): void {
   Deno.test({
-    name,
-    ignore: GPU_OFF,
+    ...denoOptions(test),
     fn: async () => {
       shared ??= await openGpu();
       const before = { bytes: shared.memory.current, buffers: buffers.size };

@@ -64,8 +64,10 @@ async function stateOf(trainer: Trainer) {
 }
 
 for (const precision of ["f32", "f16"] as const) {
-  modelTest(`Trainer repeats and resumes a run digit for digit in ${precision}`, async (gpu) => {
-    if (precision === "f16" && !gpu.hasF16) return console.log(`${gpu.name} has no shader-f16`);
+  modelTest({
+    name: `Trainer repeats and resumes a run digit for digit in ${precision}`,
+    needs: [precision],
+  }, async (gpu) => {
     const options: Partial<TrainerOptions> = { ...DROPOUT, precision };
     const whole = await withTrainer(gpu, options, async (trainer) => ({
       results: await train(trainer, 6),
@@ -110,20 +112,19 @@ modelTest("Trainer gives the same losses in pieces and with checkpointing", asyn
   assertClose(await losses({ microBatch: 4 }), expected, same); // 4 images, then 2
 });
 
-modelTest(
-  "Trainer walks the last piece once: what it kept is there for the backward",
-  async (gpu) => {
-    if (!gpu.hasTimestamps) return console.log(`${gpu.name} has no timestamp-query`);
-    for (const [microBatch, forwards] of [[6, 1], [4, 3], [2, 5]] as const) {
-      await withTrainer(gpu, { microBatch }, async (trainer) => {
-        trainer.write(tinyPixels(2 * PAIRS, 0), SMOOTHING);
-        const rows = await trainer.profile(1e-3);
-        const { calls } = rows.find(({ label }) => label === "attn.qkv forward")!;
-        assert.equal(calls, forwards, `pieces of ${microBatch}`);
-      });
-    }
-  },
-);
+modelTest({
+  name: "Trainer walks the last piece once: what it kept is there for the backward",
+  needs: ["timestamps"],
+}, async (gpu) => {
+  for (const [microBatch, forwards] of [[6, 1], [4, 3], [2, 5]] as const) {
+    await withTrainer(gpu, { microBatch }, async (trainer) => {
+      trainer.write(tinyPixels(2 * PAIRS, 0), SMOOTHING);
+      const rows = await trainer.profile(1e-3);
+      const { calls } = rows.find(({ label }) => label === "attn.qkv forward")!;
+      assert.equal(calls, forwards, `pieces of ${microBatch}`);
+    });
+  }
+});
 
 modelTest("Trainer's gradients are those of its loss, dropout included", async (gpu) => {
   await withTrainer(gpu, deepDropout(), async (trainer) => {
@@ -185,48 +186,51 @@ modelTest("Trainer's memory stays flat over 200 steps", async (gpu) => {
   });
 });
 
-modelTest(
-  "Trainer skips steps whose f16 gradients overflow, and lowers the loss scale",
-  async (gpu) => {
-    if (!gpu.hasF16) return console.log(`${gpu.name} has no shader-f16`);
-    await withTrainer(gpu, { precision: "f16", lossScale: 2 ** 24 }, async (trainer) => {
-      const start = bitsOf(await parametersOf(trainer));
-      let scale = 2 ** 24;
-      let skipped = 0;
-      for (;; skipped++) {
-        const { m, v } = await trainer.readState();
-        assert([...m, ...v].every((x) => x === 0));
-        tinyStep(trainer);
-        const [result] = await trainer.results();
-        assert(Number.isFinite(result!.loss) && Number.isFinite(result!.gradNorm));
-        if (!result!.skipped) {
-          assert.deepEqual([result!.lossScale, result!.skippedInARow], [scale, 0]);
-          break;
-        }
-        scale /= 2;
-        assert.deepEqual([result!.lossScale, result!.skippedInARow], [scale, skipped + 1]);
-        assert.equal(bitsOf(await parametersOf(trainer)), start);
-        assert(scale >= 1, "no scale is low enough");
+modelTest({
+  name: "Trainer skips steps whose f16 gradients overflow, and lowers the loss scale",
+  needs: ["f16"],
+}, async (gpu) => {
+  await withTrainer(gpu, { precision: "f16", lossScale: 2 ** 24 }, async (trainer) => {
+    const start = bitsOf(await parametersOf(trainer));
+    let scale = 2 ** 24;
+    let skipped = 0;
+    for (;; skipped++) {
+      const { m, v } = await trainer.readState();
+      assert([...m, ...v].every((x) => x === 0));
+      tinyStep(trainer);
+      const [result] = await trainer.results();
+      assert(Number.isFinite(result!.loss) && Number.isFinite(result!.gradNorm));
+      if (!result!.skipped) {
+        assert.deepEqual([result!.lossScale, result!.skippedInARow], [scale, 0]);
+        break;
       }
-      assert(skipped > 0, "nothing overflowed");
-      assert.notEqual(bitsOf(await parametersOf(trainer)), start);
-      assert.equal(readScaler((await trainer.readState()).scaler).steps, 1); // Adam counts one
-      const next = await train(trainer, 2);
-      assert.deepEqual(next.map(({ lossScale }) => lossScale), [scale, scale]);
-    });
-  },
-);
-
-modelTest("Trainer starts with GradScaler's loss scale in f16, with none in f32", async (gpu) => {
-  const scaleOf = (options: Partial<TrainerOptions>) =>
-    withTrainer(gpu, options, async (trainer) => {
-      const { scaler } = await trainer.readState();
-      return readScaler(scaler).scale;
-    });
-  assert.equal(await scaleOf({ lossScale: 8 }), 1);
-  if (!gpu.hasF16) return console.log(`${gpu.name} has no shader-f16`);
-  assert.equal(await scaleOf({ precision: "f16" }), 65536);
+      scale /= 2;
+      assert.deepEqual([result!.lossScale, result!.skippedInARow], [scale, skipped + 1]);
+      assert.equal(bitsOf(await parametersOf(trainer)), start);
+      assert(scale >= 1, "no scale is low enough");
+    }
+    assert(skipped > 0, "nothing overflowed");
+    assert.notEqual(bitsOf(await parametersOf(trainer)), start);
+    assert.equal(readScaler((await trainer.readState()).scaler).steps, 1); // Adam counts one
+    const next = await train(trainer, 2);
+    assert.deepEqual(next.map(({ lossScale }) => lossScale), [scale, scale]);
+  });
 });
+
+for (
+  const [name, options, scale] of [
+    ["no loss scale in f32", { precision: "f32", lossScale: 8 }, 1],
+    ["GradScaler's loss scale in f16", { precision: "f16" }, 65536],
+  ] as const
+) {
+  modelTest(
+    { name: `Trainer starts with ${name}`, needs: [options.precision] },
+    (gpu) =>
+      withTrainer(gpu, options, async (trainer) => {
+        assert.equal(readScaler((await trainer.readState()).scaler).scale, scale);
+      }),
+  );
+}
 
 modelTest(
   "Trainer drops by random numbers of its own in each layer and in the head",
@@ -247,32 +251,31 @@ modelTest(
   },
 );
 
-modelTest(
-  "Trainer's first loss scale keeps gradients that are as small as a large batch's",
-  async (gpu) => {
-    if (!gpu.hasF16) return console.log(`${gpu.name} has no shader-f16`);
-    const backbone = tinyBackbone(tinyConfig(2));
-    // 128 pairs of 576 patches divide gradients by 4096 more than these 3 of 6 do, a loss that has
-    // fallen by 50, and tokens of the size of DINOv3's by 30: so does the temperature here.
-    const adapter = {
-      ...tinyAdapter(backbone.config),
-      logitScale: Math.log(14 / (4096 * 50 * 30)),
-    };
-    const gradients = (precision: "f32" | "f16") =>
-      withTrainer(gpu, { backbone, adapter, precision }, async (trainer) => {
-        trainer.write(tinyPixels(2 * PAIRS, 0), SMOOTHING);
-        const { scale } = readScaler((await trainer.readState()).scaler);
-        const values = await trainer.gradients(0);
-        return new Map([...values].map(([name, each]) => [name, each.map((x) => x / scale)]));
-      });
-    const [half, expected] = [await gradients("f16"), await gradients("f32")];
-    for (const [name, wanted] of expected) {
-      if (!name.includes("lora_")) continue;
-      const error = relativeL2(half.get(name)!, wanted);
-      assert(error <= 2e-2, `${name}: ${error}`); // the design's; 0.1 and more from a scale of 1024
-    }
-  },
-);
+modelTest({
+  name: "Trainer's first loss scale keeps gradients that are as small as a large batch's",
+  needs: ["f16"],
+}, async (gpu) => {
+  const backbone = tinyBackbone(tinyConfig(2));
+  // 128 pairs of 576 patches divide gradients by 4096 more than these 3 of 6 do, a loss that has
+  // fallen by 50, and tokens of the size of DINOv3's by 30: so does the temperature here.
+  const adapter = {
+    ...tinyAdapter(backbone.config),
+    logitScale: Math.log(14 / (4096 * 50 * 30)),
+  };
+  const gradients = (precision: "f32" | "f16") =>
+    withTrainer(gpu, { backbone, adapter, precision }, async (trainer) => {
+      trainer.write(tinyPixels(2 * PAIRS, 0), SMOOTHING);
+      const { scale } = readScaler((await trainer.readState()).scaler);
+      const values = await trainer.gradients(0);
+      return new Map([...values].map(([name, each]) => [name, each.map((x) => x / scale)]));
+    });
+  const [half, expected] = [await gradients("f16"), await gradients("f32")];
+  for (const [name, wanted] of expected) {
+    if (!name.includes("lora_")) continue;
+    const error = relativeL2(half.get(name)!, wanted);
+    assert(error <= 2e-2, `${name}: ${error}`); // the design's; 0.1 and more from a scale of 1024
+  }
+});
 
 modelTest(
   "Trainer reports a loss that is not a number, changes nothing, and can go on",
@@ -429,8 +432,10 @@ gpuTest("Trainer refuses options that contradict each other", async (gpu) => {
   trainer.destroy();
 });
 
-modelTest("Trainer.profile() takes a step and returns where its time went", async (gpu) => {
-  if (!gpu.hasTimestamps) return console.log(`${gpu.name} has no timestamp-query`);
+modelTest({
+  name: "Trainer.profile() takes a step and returns where its time went",
+  needs: ["timestamps"],
+}, async (gpu) => {
   const batch = tinyPixels(2 * PAIRS, 0);
   const after = (step: (trainer: Trainer) => Promise<unknown>) =>
     withTrainer(gpu, DROPOUT, async (trainer) => {

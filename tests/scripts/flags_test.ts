@@ -1,14 +1,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import type { Gpu } from "../../kernels/gpu.ts";
-import { parseFlags, UsageError } from "../../scripts/cli.ts";
-import {
-  checkImgSize,
-  choosePrecision,
-  DATA_FLAGS,
-  MODEL_FLAGS,
-  readEntries,
-} from "../../scripts/flags.ts";
+import { UsageError } from "../../scripts/cli.ts";
+import { checkImgSize, choosePrecision, readEntries } from "../../scripts/flags.ts";
 
 const ENTRY = {
   drone_img_dir: "drone",
@@ -18,27 +12,6 @@ const ENTRY = {
   pair_pos_sate_img_list: ["b.png"],
   pair_pos_sate_loc_x_y_list: [[50.1, 7.1]],
 };
-
-Deno.test("MODEL_FLAGS and DATA_FLAGS have the defaults of the recipe", () => {
-  const command = { name: "demo", summary: "shows flags" };
-  assert.deepEqual(parseFlags(command, { ...DATA_FLAGS, ...MODEL_FLAGS }, []), {
-    test_pairs_meta_file: null,
-    data_root: null,
-    eval_mode: "pos_semipos",
-    gallery: "listed",
-    same_map: false,
-    allow_outside_root: false,
-    model: "vit_small_patch16_dinov3.lvd1689m",
-    weights: null,
-    depth: null,
-    img_size: 384,
-    global_pool: "avg",
-    precision: "auto",
-    gpu: null,
-    num_workers: 8,
-    tune: "quick",
-  });
-});
 
 Deno.test("checkImgSize() refuses parts of patches and says what is near", () => {
   for (const size of [16, 32, 384]) checkImgSize(size, "eval");
