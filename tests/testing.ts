@@ -43,12 +43,15 @@ export function assertClose(
   }
 }
 
-/** Only `GPU=off` skips tests that need a GPU; a missing adapter fails them. */
+/**
+ * Only `GPU=off` skips all tests that need a GPU, and an adapter only those that need what it lacks;
+ * where none answers they fail.
+ */
 export const GPU_OFF: boolean = Deno.env.get("GPU") === "off";
 
-/** What a test may need of the adapter, and whether that has it. */
+/** What a test may need, and whether an adapter has it. */
 const HAS = {
-  f32: () => true, // every adapter; so a test in either precision names its own
+  f32: () => true, // always: a test of each precision needs its own
   f16: ({ hasF16 }: Gpu) => hasF16,
   timestamps: ({ hasTimestamps }: Gpu) => hasTimestamps,
   matrix: ({ hasMatrix }: Gpu) => hasMatrix,
@@ -56,19 +59,18 @@ const HAS = {
   cpu: ({ isCpu }: Gpu) => isCpu,
 };
 
-/** A GPU test: its name, or with it what an adapter may lack, where the test is ignored. */
+/** Name of a test that every adapter can run, or name and all that the adapter must have. */
 export type GpuTestOptions = string | { name: string; needs: readonly (keyof typeof HAS)[] };
 
-// Deno wants to know which tests to ignore before it runs any: so open the adapter once, and close
-// it. Where none answers nothing is ignored, and the tests fail.
-const adapter = GPU_OFF ? null : await openGpu().catch(() => null);
+// Deno is told what to ignore before any test runs, so the adapter is looked at here: 50 ms a file.
+const adapter = GPU_OFF ? null : await openGpu().catch(() => null); // the tests say why
 if (adapter) closeGpu(adapter);
 
-/** The options of Deno for a test of which only what runs it is special. */
+/** Options of `Deno.test`: a test is ignored, not passed, where the adapter lacks what it needs. */
 export function denoOptions(test: GpuTestOptions): { name: string; ignore: boolean } {
   const { name, needs } = typeof test === "string" ? { name: test, needs: [] } : test;
-  const isMissing = adapter !== null && !needs.every((need) => HAS[need](adapter));
-  return { name, ignore: GPU_OFF || isMissing };
+  const isAble = adapter === null || needs.every((need) => HAS[need](adapter));
+  return { name, ignore: GPU_OFF || !isAble };
 }
 
 /** Registers a test that needs a GPU. The device is closed afterwards, with all its memory. */

@@ -4,7 +4,10 @@ import { Report } from "../../bench/report.ts";
 import { modelConfig } from "../../model/config.ts";
 import { gpuTest } from "../testing.ts";
 
-gpuTest("benchCost() prints a table for each kind of work", async (gpu) => {
+gpuTest({
+  name: "benchCost() prints a table for each kind of work",
+  needs: ["timestamps"],
+}, async (gpu) => {
   const report = new Report(gpu, () => {});
   await benchCost(gpu, report, {
     config: modelConfig("vits16", { depth: 1 }),

@@ -54,7 +54,10 @@ function fillCase(gpu: Gpu, value: number): KernelCase {
   };
 }
 
-gpuTest("timeCases() gives times, work and traffic of one call", async (gpu) => {
+gpuTest({
+  name: "timeCases() gives times, work and traffic of one call",
+  needs: ["timestamps"],
+}, async (gpu) => {
   const [time, ...others] = await timeCases(gpu, [fillCase(gpu, 7)], 2);
   assert.equal(others.length, 0);
   assert.deepEqual([time!.name, time!.flops, time!.bytes], ["fill", 8, 16]);
@@ -70,7 +73,10 @@ Deno.test("settled() goes on while it gets faster, and returns the fastest", asy
   assert.equal(calls, 4);
 });
 
-gpuTest("timeCases() does not time a wrong result", async (gpu) => {
+gpuTest({
+  name: "timeCases() does not time a wrong result",
+  needs: ["timestamps"],
+}, async (gpu) => {
   await assert.rejects(
     timeCases(gpu, [fillCase(gpu, 8)], 1),
     /^Error: Cannot time fill: its relative L2 error is 0\.14/,

@@ -30,7 +30,10 @@ Deno.test("groupTimes() puts every label in one group", () => {
 
 const GROUPS = groupTimes([]).keys().toArray();
 
-gpuTest("benchStep() measures steps and embeddings that agree", async (gpu) => {
+gpuTest({
+  name: "benchStep() measures steps and embeddings that agree",
+  needs: ["timestamps"],
+}, async (gpu) => {
   const report = new Report(gpu, () => {});
   const plain = { precision: "f32", dropout: 0, checkpointing: false } as const;
   await benchStep(gpu, report, {
@@ -58,38 +61,38 @@ gpuTest("benchStep() measures steps and embeddings that agree", async (gpu) => {
   assert(rows[0]!["AdamW ms"]! > 0 && rows[3]!["AdamW ms"] === 0);
 });
 
-gpuTest(
-  "timeSteps() and timeEmbeddings() take the time of work that follows on work",
-  async (gpu) => {
-    const config = modelConfig("vits16", { depth: 1 });
-    const options: StepOptions = {
-      ...{
-        config,
-        precision: "f32",
-        size: 32,
-        pairs: 1,
-        rank: 8,
-        dropout: 0,
-        checkpointing: false,
-      },
-    };
-    const trainer = await createTrainer(gpu, trainerOptions(options));
-    const { network, trainables } = trainer;
-    const embedder = await createEmbedder(gpu, { network, trainables, pool: "avg", images: 2 });
-    writeBatch(trainer, options);
-    await trainer.profile(0); // compiles
-    const step = await timeSteps(trainer, options);
-    const stepKernels = sum(await trainer.profile(0));
-    const embedding = await timeEmbeddings(embedder, benchPixels(2, 32));
-    const embeddingKernels = sum(await embedder.profile());
-    // The fastest of a second of them against one: apart where the machine is busy, but not as if what
-    // is queued were done, or the time of eight were that of one.
-    for (const [{ wall }, ms] of [[step, stepKernels], [embedding, embeddingKernels]] as const) {
-      assert(wall > ms / 4 && wall < 4 * ms + 25, `${wall} ms, kernels ${ms}`);
-    }
-    assert(step.encode! > 0);
-    assert.deepEqual(await trainer.results(), [], "nothing is left behind");
-    embedder.destroy();
-    trainer.destroy();
-  },
-);
+gpuTest({
+  name: "timeSteps() and timeEmbeddings() take the time of work that follows on work",
+  needs: ["timestamps"],
+}, async (gpu) => {
+  const config = modelConfig("vits16", { depth: 1 });
+  const options: StepOptions = {
+    ...{
+      config,
+      precision: "f32",
+      size: 32,
+      pairs: 1,
+      rank: 8,
+      dropout: 0,
+      checkpointing: false,
+    },
+  };
+  const trainer = await createTrainer(gpu, trainerOptions(options));
+  const { network, trainables } = trainer;
+  const embedder = await createEmbedder(gpu, { network, trainables, pool: "avg", images: 2 });
+  writeBatch(trainer, options);
+  await trainer.profile(0); // compiles
+  const step = await timeSteps(trainer, options);
+  const stepKernels = sum(await trainer.profile(0));
+  const embedding = await timeEmbeddings(embedder, benchPixels(2, 32));
+  const embeddingKernels = sum(await embedder.profile());
+  // The fastest of a second of them against one: apart where the machine is busy, but not as if what
+  // is queued were done, or the time of eight were that of one.
+  for (const [{ wall }, ms] of [[step, stepKernels], [embedding, embeddingKernels]] as const) {
+    assert(wall > ms / 4 && wall < 4 * ms + 25, `${wall} ms, kernels ${ms}`);
+  }
+  assert(step.encode! > 0);
+  assert.deepEqual(await trainer.results(), [], "nothing is left behind");
+  embedder.destroy();
+  trainer.destroy();
+});

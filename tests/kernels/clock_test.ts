@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readStamps, tickMs, tickOf } from "../../kernels/clock.ts";
 import { closeGpu, createTensor, type Gpu, openGpu, sizeOf } from "../../kernels/gpu.ts";
 import { Plan } from "../../kernels/plan.ts";
-import { GPU_OFF, gpuTest } from "../testing.ts";
+import { denoOptions, gpuTest } from "../testing.ts";
 import { leftBy } from "./made.ts";
 
 Deno.test("tickOf() takes a nanosecond wherever that can be, and else what is most likely", () => {
@@ -33,13 +33,13 @@ gpuTest("readStamps() leaves nothing when encoding fails", async (gpu) => {
   assert.deepEqual(left, []);
 });
 
-gpuTest(
-  "tickMs() finds a nanosecond on a driver that counts them, and leaves nothing",
-  async (gpu) => {
-    const look = async () => assert.equal(await tickMs(gpu), 1e-6);
-    assert.deepEqual(await leftBy(gpu, look), []);
-  },
-);
+gpuTest({
+  name: "tickMs() finds a nanosecond on a driver that counts them, and leaves nothing",
+  needs: ["timestamps"],
+}, async (gpu) => {
+  const look = async () => assert.equal(await tickMs(gpu), 1e-6);
+  assert.deepEqual(await leftBy(gpu, look), []);
+});
 
 /** Milliseconds of a kernel by its profile. */
 async function kernelMs(gpu: Gpu): Promise<number> {
@@ -58,9 +58,13 @@ fn main(@builtin(global_invocation_id) id: vec3u) { x[id.x] = 1.0; }`,
   return row!.ms;
 }
 
-Deno.test({
+const OPTIONS = denoOptions({
   name: "Plan.profile() counts in the ticks of the driver",
-  ignore: GPU_OFF || Deno.env.get("GPU") === "dawn", // whose ticks are nanoseconds
+  needs: ["timestamps"],
+});
+Deno.test({
+  ...OPTIONS,
+  ignore: OPTIONS.ignore || Deno.env.get("GPU") === "dawn", // whose ticks are nanoseconds
   async fn() {
     const { now } = performance;
     const [right, slow] = [await openGpu(), await openGpu()];

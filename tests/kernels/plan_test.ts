@@ -267,7 +267,7 @@ gpuTest(
   },
 );
 
-gpuTest("Plan.profile() cuts work as long too", async (gpu) => {
+gpuTest({ name: "Plan.profile() cuts work as long too", needs: ["timestamps"] }, async (gpu) => {
   const submitsOf = async (isCpu: boolean) => {
     const device: Gpu = { ...gpu, isCpu };
     const plan = new Plan(device);

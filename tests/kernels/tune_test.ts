@@ -57,7 +57,10 @@ function kernelOf(gpu: Gpu, plan: Plan) {
   return { kernel, recorded, trials, ...layouts };
 }
 
-gpuTest("tune() takes the fastest layout, in the place of the first", async (gpu) => {
+gpuTest({
+  name: "tune() takes the fastest layout, in the place of the first",
+  needs: ["timestamps"],
+}, async (gpu) => {
   const answers = new Map<string, string>();
   startTuning(gpu, { level: "full", answers });
   const plan = new Plan(gpu);
@@ -92,7 +95,10 @@ gpuTest("tune() takes the fastest layout, in the place of the first", async (gpu
   assert.deepEqual([recorded.at(-1), await tune(gpu, [plan])], ["slow", 1]);
 });
 
-gpuTest("tune() records a kernel anew wherever its plans have it, timed once", async (gpu) => {
+gpuTest({
+  name: "tune() records a kernel anew wherever its plans have it, timed once",
+  needs: ["timestamps"],
+}, async (gpu) => {
   startTuning(gpu, { level: "full", answers: new Map() });
   const plans = [new Plan(gpu), new Plan(gpu)];
   const cases = plans.map((plan) => {
@@ -106,22 +112,25 @@ gpuTest("tune() records a kernel anew wherever its plans have it, timed once", a
   assert.deepEqual(cases, [both, both]);
 });
 
-gpuTest(
-  "tune() leaves plans alone that it is not given, whose tensors may be gone",
-  async (gpu) => {
-    startTuning(gpu, { level: "full", answers: new Map() });
-    const [gone, plan] = [new Plan(gpu), new Plan(gpu)];
-    const { kernel: other, slow, fast } = kernelOf(gpu, gone);
-    recordTuned(gone, other);
-    for (const { out } of [slow, fast]) destroyTensor(gpu, out);
-    const { kernel, recorded } = kernelOf(gpu, plan);
-    recordTuned(plan, kernel);
-    assert.equal(await tune(gpu, [plan]), 1);
-    assert.deepEqual(recorded, ["slow", "fast"]);
-  },
-);
+gpuTest({
+  name: "tune() leaves plans alone that it is not given, whose tensors may be gone",
+  needs: ["timestamps"],
+}, async (gpu) => {
+  startTuning(gpu, { level: "full", answers: new Map() });
+  const [gone, plan] = [new Plan(gpu), new Plan(gpu)];
+  const { kernel: other, slow, fast } = kernelOf(gpu, gone);
+  recordTuned(gone, other);
+  for (const { out } of [slow, fast]) destroyTensor(gpu, out);
+  const { kernel, recorded } = kernelOf(gpu, plan);
+  recordTuned(plan, kernel);
+  assert.equal(await tune(gpu, [plan]), 1);
+  assert.deepEqual(recorded, ["slow", "fast"]);
+});
 
-gpuTest("tune() goes by the least time of a layout, not counting the first run", async (gpu) => {
+gpuTest({
+  name: "tune() goes by the least time of a layout, not counting the first run",
+  needs: ["timestamps"],
+}, async (gpu) => {
   const device: Gpu = { ...gpu, isCpu: true }; // which runs nothing between its trials
   startTuning(device, { level: "full", answers: new Map() });
   const plan = new Plan(device);
@@ -143,26 +152,29 @@ gpuTest("tune() goes by the least time of a layout, not counting the first run",
   assert.deepEqual(recorded, ["fast", "slow"]);
 });
 
-gpuTest(
-  "startTuning() leaves small kernels, and CPU adapters unless all is asked for",
-  async (gpu) => {
-    const asked = async (level: "off" | "quick" | "full", { isCpu = false, flops = 1e10 }) => {
-      const device: Gpu = { ...gpu, isCpu };
-      startTuning(device, { level, answers: new Map() });
-      const plan = new Plan(device);
-      const { kernel } = kernelOf(device, plan);
-      recordTuned(plan, { ...kernel, flops });
-      return await tune(device, [plan]);
-    };
-    assert.equal(await asked("off", {}), 0);
-    assert.equal(await asked("quick", {}), 1);
-    assert.equal(await asked("quick", { flops: 1e8 }), 0);
-    assert.equal(await asked("quick", { isCpu: true }), 0);
-    assert.equal(await asked("full", { isCpu: true, flops: 1e8 }), 1);
-  },
-);
+gpuTest({
+  name: "startTuning() leaves small kernels, and CPU adapters unless all is asked for",
+  needs: ["timestamps"],
+}, async (gpu) => {
+  const asked = async (level: "off" | "quick" | "full", { isCpu = false, flops = 1e10 }) => {
+    const device: Gpu = { ...gpu, isCpu };
+    startTuning(device, { level, answers: new Map() });
+    const plan = new Plan(device);
+    const { kernel } = kernelOf(device, plan);
+    recordTuned(plan, { ...kernel, flops });
+    return await tune(device, [plan]);
+  };
+  assert.equal(await asked("off", {}), 0);
+  assert.equal(await asked("quick", {}), 1);
+  assert.equal(await asked("quick", { flops: 1e8 }), 0);
+  assert.equal(await asked("quick", { isCpu: true }), 0);
+  assert.equal(await asked("full", { isCpu: true, flops: 1e8 }), 1);
+});
 
-gpuTest("tune() asks no question again that it could not answer", async (gpu) => {
+gpuTest({
+  name: "tune() asks no question again that it could not answer",
+  needs: ["timestamps"],
+}, async (gpu) => {
   startTuning(gpu, { level: "full", answers: new Map() });
   const plan = new Plan(gpu);
   const { kernel, recorded } = kernelOf(gpu, plan);
@@ -176,7 +188,10 @@ gpuTest("tune() asks no question again that it could not answer", async (gpu) =>
   assert.equal(recorded.at(-1), "fast");
 });
 
-gpuTest("a trial on a GPU comes right behind other work, which keeps its clock up", async (gpu) => {
+gpuTest({
+  name: "a trial on a GPU comes right behind other work, which keeps its clock up",
+  needs: ["timestamps"],
+}, async (gpu) => {
   await tickMs(gpu); // looks at the clock, once
   const events: string[] = [];
   const spy = (object: object, name: string, event: string) => {
@@ -208,22 +223,25 @@ gpuTest("a trial on a GPU comes right behind other work, which keeps its clock u
   assert(!events.includes("wait"), "a CPU has nothing to wake");
 });
 
-gpuTest(
-  "a GEMM that adds to a large result is not tried, as its trials need as much",
-  async (gpu) => {
-    startTuning(gpu, { level: "full", answers: new Map() });
-    const tried = (m: number, n: number) => {
-      const plan = new Plan(gpu);
-      const [a, b, c] = [[1, m], [1, n], [m, n]].map((shape) => createTensor(gpu, shape));
-      gemm(plan, { form: "tn", a: a!, b: b!, c: c!, accumulate: true });
-      return tune(gpu, [plan]);
-    };
-    assert.equal(await tried(64, 64), 1);
-    assert.equal(await tried(4096, 2052), 0); // each of two layouts may have 2^23 elements
-  },
-);
+gpuTest({
+  name: "a GEMM that adds to a large result is not tried, as its trials need as much",
+  needs: ["timestamps"],
+}, async (gpu) => {
+  startTuning(gpu, { level: "full", answers: new Map() });
+  const tried = (m: number, n: number) => {
+    const plan = new Plan(gpu);
+    const [a, b, c] = [[1, m], [1, n], [m, n]].map((shape) => createTensor(gpu, shape));
+    gemm(plan, { form: "tn", a: a!, b: b!, c: c!, accumulate: true });
+    return tune(gpu, [plan]);
+  };
+  assert.equal(await tried(64, 64), 1);
+  assert.equal(await tried(4096, 2052), 0); // each of two layouts may have 2^23 elements
+});
 
-gpuTest("tuning a GEMM that adds to its result leaves that as it was", async (gpu) => {
+gpuTest({
+  name: "tuning a GEMM that adds to its result leaves that as it was",
+  needs: ["timestamps"],
+}, async (gpu) => {
   const [m, n, k] = [64, 64, 64];
   const [a, b] = [
     uploadTensor(gpu, uniform(k * m, 1), [k, m]),
