@@ -54,65 +54,78 @@ const FLAGS = {
 
 type Flags = ReturnType<typeof parseFlags<typeof FLAGS>>;
 
-type Topic = (gpu: Gpu, report: Report, flags: Flags) => Promise<void> | void;
-
-/** Flags that only some topics go by. */
-const USED: Record<string, readonly (keyof Flags)[]> = {
-  kernels: ["quick", "precision", "rounds"],
-  step: ["quick", "img_size", "precision", "rounds", "batch_size"],
-  cost: ["quick", "rounds"],
-  memory: [],
-  retrieval: ["quick", "rounds"],
-};
-const SOME = [...new Set(Object.values(USED).flat())];
-
-/** Topics that are a formula, or timed as the user waits. */
-const WITHOUT_CLOCK: readonly string[] = ["memory", "retrieval"];
+interface Topic {
+  /** Flags it goes by, of those that only some topics do. */
+  uses: readonly (keyof Flags)[];
+  /** It times kernels, by the GPU's timestamps. */
+  needsClock: boolean;
+  run(gpu: Gpu, report: Report, flags: Flags): Promise<void> | void;
+}
 
 const TOPICS: Record<string, Topic> = {
-  kernels: (gpu, report, flags) =>
-    benchKernels(gpu, report, {
-      sizes: flags.quick ? [224] : [224, 256, 384],
-      images: gpu.isCpu ? (flags.quick ? 2 : 4) : 64,
-      precisions: precisionsOf(gpu, flags),
-      rounds: roundsOf(gpu, flags),
-    }),
+  kernels: {
+    uses: ["quick", "precision", "rounds"],
+    needsClock: true,
+    run: (gpu, report, flags) =>
+      benchKernels(gpu, report, {
+        sizes: flags.quick ? [224] : [224, 256, 384],
+        images: gpu.isCpu ? (flags.quick ? 2 : 4) : 64,
+        precisions: precisionsOf(gpu, flags),
+        rounds: roundsOf(gpu, flags),
+      }),
+  },
 
-  step: (gpu, report, flags) =>
-    benchStep(gpu, report, {
-      config: modelConfig("vits16"),
-      size: flags.quick ? 224 : flags.img_size,
-      pairs: flags.batch_size ?? (gpu.isCpu ? (flags.quick ? 1 : 2) : 32),
-      rank: 128,
-      variants: precisionsOf(gpu, flags).flatMap((precision) => [
-        { precision, dropout: 0, checkpointing: false },
-        { precision, dropout: 0, checkpointing: true },
-        { precision, dropout: 0.1, checkpointing: false },
-      ]),
-      rounds: roundsOf(gpu, flags),
-    }),
+  step: {
+    uses: ["quick", "img_size", "precision", "rounds", "batch_size"],
+    needsClock: true,
+    run: (gpu, report, flags) =>
+      benchStep(gpu, report, {
+        config: modelConfig("vits16"),
+        size: flags.quick ? 224 : flags.img_size,
+        pairs: flags.batch_size ?? (gpu.isCpu ? (flags.quick ? 1 : 2) : 32),
+        rank: 128,
+        variants: precisionsOf(gpu, flags).flatMap((precision) => [
+          { precision, dropout: 0, checkpointing: false },
+          { precision, dropout: 0, checkpointing: true },
+          { precision, dropout: 0.1, checkpointing: false },
+        ]),
+        rounds: roundsOf(gpu, flags),
+      }),
+  },
 
-  cost: (gpu, report, flags) =>
-    benchCost(gpu, report, {
-      // A CPU adapter takes seconds a block for 64 pairs: one block costs as each of twelve.
-      config: modelConfig("vits16", { depth: gpu.isCpu ? 1 : 12 }),
-      batches: flags.quick ? [1, 2, 4] : [1, 2, 4, 8, 16, 32, 64],
-      sizes: [224, 256, 384],
-      ranks: flags.quick ? [4, 128] : [4, 8, 16, 32, 64, 128, 256],
-      losses: flags.quick ? [128, 512] : [128, 1024, 8192],
-      rounds: roundsOf(gpu, flags),
-    }),
+  cost: {
+    uses: ["quick", "rounds"],
+    needsClock: true,
+    run: (gpu, report, flags) =>
+      benchCost(gpu, report, {
+        // A CPU adapter takes seconds a block for 64 pairs: one block costs as each of twelve.
+        config: modelConfig("vits16", { depth: gpu.isCpu ? 1 : 12 }),
+        batches: flags.quick ? [1, 2, 4] : [1, 2, 4, 8, 16, 32, 64],
+        sizes: [224, 256, 384],
+        ranks: flags.quick ? [4, 128] : [4, 8, 16, 32, 64, 128, 256],
+        losses: flags.quick ? [128, 512] : [128, 1024, 8192],
+        rounds: roundsOf(gpu, flags),
+      }),
+  },
 
-  memory: (gpu, report) => benchMemory(gpu, report),
+  memory: {
+    uses: [],
+    needsClock: false,
+    run: (gpu, report) => benchMemory(gpu, report),
+  },
 
-  retrieval: (gpu, report, flags) =>
-    benchRetrieval(gpu, report, {
-      queries: flags.quick ? 200 : 2091, // the test set of UAV-VisLoc and VPAIR
-      references: flags.quick ? [1000, 10_000] : [1000, 10_000, 20_000, 100_000],
-      dim: 256,
-      k: 10,
-      rounds: roundsOf(gpu, flags),
-    }),
+  retrieval: {
+    uses: ["quick", "rounds"],
+    needsClock: false,
+    run: (gpu, report, flags) =>
+      benchRetrieval(gpu, report, {
+        queries: flags.quick ? 200 : 2091, // the test set of UAV-VisLoc and VPAIR
+        references: flags.quick ? [1000, 10_000] : [1000, 10_000, 20_000, 100_000],
+        dim: 256,
+        k: 10,
+        rounds: roundsOf(gpu, flags),
+      }),
+  },
 };
 
 function roundsOf({ isCpu }: Gpu, { rounds, quick }: Flags): number {
@@ -128,20 +141,25 @@ async function main(args: string[]): Promise<void> {
   const [first] = args;
   const topic = first === undefined || first.startsWith("-") ? null : first;
   const flags = parseFlags(COMMAND, FLAGS, topic === null ? args : args.slice(1));
-  const topics = topic === null ? ["kernels", "step"] : [topic];
-  refuseIgnored(topics, flags);
-  if (topic === "loader") {
+  if (topic === "loader") { // opens no GPU, and prints only
+    refuseUnused("bench", flags, FLAGS, "changes nothing of loader");
     await import("./loader_bench.ts");
     return;
   }
-  const runs = topics.map((name) => {
+  const names = topic === null ? ["kernels", "step"] : [topic];
+  const topics = names.map((name) => {
     if (Object.hasOwn(TOPICS, name)) return TOPICS[name]!;
     const known = [...Object.keys(TOPICS), "loader"].join(", ");
     throw new UsageError(`Cannot run bench: there is no "${name}", only ${known}`);
   });
+  const used = topics.flatMap(({ uses }) => uses);
+  const unused = Object.values(TOPICS).flatMap(({ uses }) => uses)
+    .filter((flag) => !used.includes(flag)).map((flag) => [flag, FLAGS[flag]] as const);
+  const because = `changes nothing of ${names.join(" and ")}`;
+  refuseUnused("bench", flags, Object.fromEntries(unused), because);
   const gpu = await openGpu(hostOf(flags));
   try {
-    if (topics.some((name) => !WITHOUT_CLOCK.includes(name))) await openClock(gpu);
+    if (topics.some(({ needsClock }) => needsClock)) await openClock(gpu);
     if (flags.precision === "f16" && !gpu.hasF16) {
       throw new Error(`Cannot measure f16 on ${gpu.name}: it has no shader-f16`);
     }
@@ -150,8 +168,8 @@ async function main(args: string[]): Promise<void> {
     const answers = await readLayouts(level);
     startTuning(gpu, { level, answers });
     const save = async () => flags.json !== null && await report.save(flags.json);
-    await save(); // hours of work are not for a file that cannot be written
-    for (const run of runs) {
+    await save(); // a file that cannot be written is better known before hours of work
+    for (const { run } of topics) {
       await run(gpu, report, flags);
       await save();
     }
@@ -165,20 +183,6 @@ async function main(args: string[]): Promise<void> {
   } finally {
     closeGpu(gpu);
   }
-}
-
-/** Refuses flags that none of the topics goes by. */
-function refuseIgnored(topics: readonly string[], flags: Flags): void {
-  const used = topics.flatMap((topic) => USED[topic] ?? []);
-  const ignored = topics.includes("loader")
-    ? FLAGS // it opens no GPU, and prints only
-    : Object.fromEntries(
-      Object.entries(FLAGS).filter(([name]) => {
-        const flag = name as keyof Flags;
-        return SOME.includes(flag) && !used.includes(flag);
-      }),
-    );
-  refuseUnused("bench", flags, ignored, `changes nothing of ${topics.join(" and ")}`);
 }
 
 if (import.meta.main) await runScript(main);

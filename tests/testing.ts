@@ -44,8 +44,8 @@ export function assertClose(
 }
 
 /**
- * Only `GPU=off` skips all tests that need a GPU, and an adapter only those that need what it lacks;
- * where none answers they fail.
+ * Only `GPU=off` skips all tests that need a GPU, and an adapter those that need what it lacks; where
+ * none answers they fail.
  */
 export const GPU_OFF: boolean = Deno.env.get("GPU") === "off";
 

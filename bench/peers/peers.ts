@@ -84,9 +84,8 @@ async function main(args: string[]): Promise<void> {
   const ms = (key: string) => Math.min(...samples.map((times) => times[key] ?? Infinity));
 
   const columns = ["work", "by", "min ms", "GFLOP/s", "its time / ours", "held to"];
-  const note = `${
-    2 * flags.batch_size
-  } images in a step, ${flags.precision}; the gemm is f32${pyTorch}`;
+  const images = 2 * flags.batch_size;
+  const note = `${images} images in a step, ${flags.precision}; the gemm is f32${pyTorch}`;
   const row = report.table("peers", columns, note);
   const add = (
     work: string,
@@ -137,13 +136,8 @@ async function shareOfCeiling(gpu: Gpu): Promise<{ gemm: number; fma: number }> 
 
 async function runLibrary(name: string, host: Host): Promise<Times> {
   const script = fileURLToPath(new URL("run_peer.ts", import.meta.url));
-  const times = await runJson<PeerTimes>(
-    Deno.execPath(),
-    ["run", "-A", "--no-lock", script, name],
-    {
-      GPU: host,
-    },
-  );
+  const args = ["run", "-A", "--no-lock", script, name];
+  const times = await runJson<PeerTimes>(Deno.execPath(), args, { GPU: host });
   return { [`gemm ${name}`]: times?.ms ?? NaN };
 }
 
