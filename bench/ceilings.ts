@@ -1,5 +1,6 @@
 /**
- * What the machine can do at most: multiply-adds between registers, and copies.
+ * What the machine can do at most: multiply-adds between registers, on matrix units too where it has
+ * them, and copies.
  *
  * @module
  */
@@ -9,12 +10,15 @@ import type { Precision } from "../model/network.ts";
 import { type KernelCase, timeCases } from "./measure.ts";
 import type { Report } from "./report.ts";
 import { Room } from "./room.ts";
+import fragment from "../kernels/matrix_fragment.wgsl" with { type: "text" };
 import copyCode from "./copy.wgsl" with { type: "text" };
 
 /** The best of each kind. */
 export interface Ceilings {
   /** GFLOP/s by element type; f16 only where the adapter has it. */
   fma: Partial<Record<Precision, number>>;
+  /** GFLOP/s of matrix units, f16 in and f32 out; null where there are none. */
+  matrix: number | null;
   /** GB/s, bytes read and written. */
   copy: number;
 }
@@ -31,7 +35,12 @@ const SHAPES = [
   { count: 16, width: 4 },
 ];
 
+/** Fragments of sums that a subgroup has, of eight registers a lane each. */
+const MATRIX_SUMS = [4, 8];
+
 const LANES = 64;
+const SUBGROUPS = 4; // of 32 lanes, for matrix units
+const MATRIX_ROUNDS = 512;
 const ROUNDS = 64;
 const UNROLL = 16;
 const COPY_BYTES = 64 * 2 ** 20; // twice that is more than any cache
@@ -43,19 +52,29 @@ export async function measureCeilings(
   rounds: number,
 ): Promise<Ceilings> {
   const row = report.table("ceilings", ["kernel", "min ms", "median ms", "GFLOP/s", "GB/s"]);
-  const ceilings: Ceilings = { fma: {}, copy: 0 };
-  const precisions: Precision[] = gpu.hasF16 ? ["f32", "f16"] : ["f32"];
+  const ceilings: Ceilings = { fma: {}, matrix: null, copy: 0 };
   const room = new Room(gpu);
-  const cases = precisions.flatMap((precision) => fmaCases(gpu, room, precision));
-  for (const time of await timeCases(gpu, [...cases, copyCase(gpu, room)], rounds)) {
-    const rate = time.flops / time.gpu.min / 1e6;
-    const bandwidth = time.bytes / time.gpu.min / 1e6;
-    row([time.name, time.gpu.min, time.gpu.median, rate || null, bandwidth || null]);
-    const type = precisions.find((precision) => time.name.includes(precision));
-    if (type) ceilings.fma[type] = Math.max(ceilings.fma[type] ?? 0, rate);
-    else ceilings.copy = bandwidth;
+  try {
+    const measure = async (cases: readonly KernelCase[]) => {
+      const times = await timeCases(gpu, cases, rounds);
+      return times.map((time) => {
+        const rate = time.flops / time.gpu.min / 1e6;
+        const bandwidth = time.bytes / time.gpu.min / 1e6;
+        row([time.name, time.gpu.min, time.gpu.median, rate || null, bandwidth || null]);
+        return { rate, bandwidth };
+      });
+    };
+    const most = async (cases: readonly KernelCase[]) =>
+      Math.max(...(await measure(cases)).map(({ rate }) => rate));
+    ceilings.fma.f32 = await most(fmaCases(gpu, room, "f32"));
+    if (gpu.hasF16) ceilings.fma.f16 = await most(fmaCases(gpu, room, "f16"));
+    if (gpu.hasMatrix) {
+      ceilings.matrix = await most(MATRIX_SUMS.map((count) => matrixCase(room, { count })));
+    }
+    ceilings.copy = (await measure([copyCase(gpu, room)]))[0]!.bandwidth;
+  } finally {
+    room.destroy();
   }
-  room.destroy();
   return ceilings;
 }
 
@@ -126,6 +145,84 @@ function fmaCase(
       if (sum !== count * ROUNDS * UNROLL) {
         throw new RangeError(`${count} counters add up to ${sum} after ${ROUNDS * UNROLL} steps`);
       }
+    },
+  };
+}
+
+/**
+ * The kernel on matrix units: every subgroup adds products of one fragment with itself, whose
+ * elements are all a quarter, to `count` fragments, so that every sum counts up.
+ */
+function matrixSource(count: number): string {
+  const sums = Array.from({ length: count }, (_, i) => `c${i}`);
+  const step = sums.map((c) => `${c} = add_product(left, right, ${c});`).join("\n    ");
+  return `
+alias Element = f32;
+
+override ROUNDS: u32 = 64;
+
+@group(0) @binding(0) var<storage, read> factors: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<vec4f>;
+
+const STRIDE = 4u;
+const SUMS_STRIDE = 4u;
+var<workgroup> halves: array<vec4<Element>, 64>;
+var<workgroup> sums: array<vec4f, ${SUBGROUPS} * 64>;
+
+@compute @workgroup_size(${32 * SUBGROUPS})
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+  @builtin(subgroup_id) subgroup: u32,
+) {
+  if (lane < 64) { halves[lane] = vec4<Element>(Element(factors[0])); }
+  workgroupBarrier();
+  let left = left_at(0);
+  let right = right_at(0);
+  ${sums.map((c) => `var ${c} = Sum();`).join(" ")}
+  for (var round = 0u; round < ROUNDS; round++) {
+    ${step}
+  }
+  var total = vec4f();
+  ${
+    sums.map((c) =>
+      `store_sum(${c}, subgroup * 64);
+  workgroupBarrier();
+  total += sums[lane] + sums[lane + ${32 * SUBGROUPS}];
+  workgroupBarrier();`
+    ).join("\n  ")
+  }
+  y[group.x * ${32 * SUBGROUPS} + lane] = total;
+}`;
+}
+
+/** Multiply-adds of matrix units, between registers. */
+export function matrixCase(
+  room: Room,
+  { count, groups = 8192 }: { count: number; groups?: number },
+): KernelCase {
+  const factors = room.upload(Float32Array.of(0.25), [1], "f32");
+  const out = room.zeros([groups * 32 * SUBGROUPS * 4]);
+  const each = MATRIX_ROUNDS * count; // products of a subgroup
+  return {
+    name: `fma f16, matrix units, ${count} × 16x16`,
+    record(plan) {
+      plan.add({
+        label: "fma",
+        code: matrixSource(count),
+        include: [fragment],
+        types: { Element: "f16" },
+        constants: { ROUNDS: MATRIX_ROUNDS },
+        tensors: [factors, out],
+        groups: [groups, 1, 1],
+        flops: 2 * 16 ** 3 * each * groups * SUBGROUPS,
+        bytes: 0,
+      });
+    },
+    async check() {
+      const sums = await room.read(out);
+      const wrong = sums.findIndex((sum) => sum !== 2 * each); // of two elements
+      if (wrong >= 0) throw new RangeError(`sum ${wrong} is ${sums[wrong]}, not ${2 * each}`);
     },
   };
 }

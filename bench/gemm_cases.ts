@@ -29,10 +29,15 @@ export interface GemmShape {
   k: number;
   k2?: number;
   rate?: number;
+  /** f32 operands whatever the precision: adapters, and weights that they are merged into. */
+  f32?: readonly ("a" | "b")[];
+  /** As `GemmInput`. */
+  roundsB?: boolean;
   bias?: boolean;
   gelu?: boolean;
   geluGrad?: boolean;
-  residual?: boolean;
+  /** What the result is added to: the stream, which is f32, or a weight. */
+  residual?: "stream" | "weight";
   accumulate?: boolean;
 }
 
@@ -43,11 +48,13 @@ export function gemmCase(
   name: string,
   { shape, precision }: { shape: GemmShape; precision: Precision },
 ): KernelCase {
-  const { form, m, n, k, k2 = 0, rate = 0 } = shape;
+  const { form, m, n, k, k2 = 0, rate = 0, f32 = [] } = shape;
   const transposed = form === "tn";
-  const f16Result = !shape.residual && !shape.accumulate; // the stream and gradients are f32
-  const a = room.values(transposed ? [k, m] : [m, k], precision);
-  const b = room.values(form === "nt" ? [n, k] : [k, n], precision);
+  // The stream, merged weights and gradients are f32.
+  const f16Result = !shape.residual && !shape.accumulate;
+  const typeOf = (operand: "a" | "b") => f32.includes(operand) ? "f32" : precision;
+  const a = room.values(transposed ? [k, m] : [m, k], typeOf("a"));
+  const b = room.values(form === "nt" ? [n, k] : [k, n], typeOf("b"));
   const second = k2 > 0 && {
     a: room.values([m, k2], precision),
     b: room.values(form === "nt" ? [n, k2] : [k2, n]),
@@ -55,7 +62,7 @@ export function gemmCase(
   const bias = shape.bias && room.values([n]);
   const gamma = room.values([n]);
   const extra = (shape.residual || shape.geluGrad) &&
-    room.values([m, n], shape.residual ? "f32" : precision);
+    room.values([m, n], shape.residual === "stream" ? "f32" : precision);
   const c = room.zeros([m, n], f16Result ? precision : "f32");
   const pre = shape.gelu ? room.zeros([m, n], precision) : null;
   const site = room.upload(Uint32Array.from(Object.values(SITE)), [4], "u32");
@@ -72,6 +79,7 @@ export function gemmCase(
         pre,
         workspace,
         label: name,
+        roundsB: shape.roundsB ?? false,
         accumulate: shape.accumulate ?? false,
         bias: bias ? bias.tensor : null,
         ...(second && {
@@ -121,20 +129,28 @@ export function gemmCases(gpu: Gpu, room: Room, options: CaseOptions): KernelCas
   const { embedDim: c, mlpHidden: h, patch } = config;
   const patches = images * (size / patch) ** 2;
   const m = patches + images * (1 + config.registers);
+  const down = { f32: ["b"], roundsB: true } as const; // to the rank of an adapter
+  const merged = { f32: ["b"] } as const;
   const shapes: Record<string, GemmShape> = {
     "patch_embed": { form: "nt", m: patches, n: c, k: 3 * patch ** 2, bias: true },
     "qkv": { form: "nt", m, n: 3 * c, k: c },
-    "proj + residual": { form: "nt", m, n: c, k: c, bias: true, residual: true },
+    "proj + residual": { form: "nt", m, n: c, k: c, bias: true, residual: "stream" },
     "fc1 + GELU": { form: "nt", m, n: h, k: c, bias: true, gelu: true },
-    "fc2 + residual": { form: "nt", m, n: c, k: h, bias: true, residual: true },
+    "fc2 + residual": { form: "nt", m, n: c, k: h, bias: true, residual: "stream" },
     "qkv + LoRA": { form: "nt", m, n: 3 * c, k: c, k2: rank },
-    "lora_A": { form: "nt", m, n: rank, k: c },
+    "lora_A": { form: "nt", m, n: rank, k: c, ...down },
     "d qkv": { form: "nn", m, n: c, k: 3 * c },
     "d fc2 · GELU'": { form: "nn", m, n: h, k: c, geluGrad: true },
     "d fc1 + LoRA, dropout": { form: "nn", m, n: c, k: h, k2: rank, rate: 0.1 },
+    "d h of qkv": { form: "nn", m, n: rank, k: 3 * c, ...down },
     "d lora_A of fc1": { form: "tn", m: rank, n: c, k: m, accumulate: true },
     "d lora_B of fc1": { form: "tn", m: h, n: rank, k: m, accumulate: true },
-    "merge of fc1": { form: "nn", m: h, n: c, k: rank, residual: true },
+    "merge of fc1": { form: "nn", m: h, n: c, k: rank, f32: ["a", "b"], residual: "weight" },
+    // In f32 these are the products above.
+    ...(precision === "f16" && {
+      "qkv, merged": { form: "nt", m, n: 3 * c, k: c, ...merged },
+      "d qkv, merged": { form: "nn", m, n: c, k: 3 * c, ...merged },
+    }),
   };
   return Object.entries(shapes).map(([name, shape]) =>
     gemmCase(gpu, room, `gemm ${name}`, { shape, precision })

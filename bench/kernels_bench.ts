@@ -49,7 +49,7 @@ export async function benchKernels(
     const room = new Room(gpu);
     try {
       for (const time of await timeCases(gpu, casesOf(room), rounds)) {
-        row([...place, ...cells(time, ceilings)]);
+        row([...place, ...cells(time, place[1], ceilings)]);
       }
     } finally {
       room.destroy();
@@ -69,17 +69,21 @@ export async function benchKernels(
 /** The ceiling that takes longer for this much work is the one that binds. */
 export function boundOf(
   { flops, bytes }: Pick<KernelTime, "flops" | "bytes">,
-  ceilings: Ceilings,
-): { by: "fma" | "copy"; ms: number } {
+  precision: Precision,
+  { fma, matrix, copy }: Ceilings,
+): { by: "fma" | "matrix" | "copy"; ms: number } {
+  const copying = bytes / copy / 1e6;
   // Sums are f32 whatever the operands' type.
-  const fma = flops / ceilings.fma.f32! / 1e6;
-  const copy = bytes / ceilings.copy / 1e6;
-  return fma > copy ? { by: "fma", ms: fma } : { by: "copy", ms: copy };
+  const [by, rate] = precision === "f16" && matrix !== null
+    ? ["matrix", matrix] as const
+    : ["fma", fma.f32!] as const;
+  const computing = flops / rate / 1e6;
+  return computing > copying ? { by, ms: computing } : { by: "copy", ms: copying };
 }
 
-function cells(time: KernelTime, ceilings: Ceilings): Cell[] {
+function cells(time: KernelTime, precision: Precision, ceilings: Ceilings): Cell[] {
   const { name, gpu, wall, flops, bytes } = time;
-  const bound = boundOf(time, ceilings);
+  const bound = boundOf(time, precision, ceilings);
   return [
     ...[name, gpu.min, gpu.median, wall.min],
     ...[flops / gpu.min / 1e6 || null, bytes / gpu.min / 1e6],

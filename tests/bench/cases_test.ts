@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { matrixCase } from "../../bench/ceilings.ts";
 import { gemmCases } from "../../bench/gemm_cases.ts";
 import { boundOf } from "../../bench/kernels_bench.ts";
 import { attentionCases, rowCases } from "../../bench/layer_cases.ts";
@@ -7,6 +8,7 @@ import { type KernelCase, timeCases } from "../../bench/measure.ts";
 import { Room } from "../../bench/room.ts";
 import type { Gpu } from "../../kernels/gpu.ts";
 import { modelConfig } from "../../model/config.ts";
+import { withMatrices } from "../kernels/matrix_units.ts";
 import { gpuTest } from "../testing.ts";
 
 /** Checks must fail on results that were never computed, and pass on those that were. */
@@ -40,7 +42,18 @@ for (const precision of ["f32", "f16"] as const) {
     const rows = 3 * (4 + 5); // images of 2 × 2 patches, class token and 4 registers
     assert.equal(times.get("gemm qkv")!.flops, 2 * rows * 1152 * 384);
     assert.equal(times.get("gemm qkv + LoRA")!.flops, 2 * rows * 1152 * (384 + 8));
-    const bytes = precision === "f16" ? 2 : 4; // f32 stream, weight, bias and statistics
+    const bytes = precision === "f16" ? 2 : 4;
+    // Adapters are f32, and so are weights that they are merged into.
+    assert.equal(times.get("gemm lora_A")!.bytes, rows * (384 + 8) * bytes + 8 * 384 * 4);
+    assert.equal(
+      times.get("gemm merge of fc1")!.bytes,
+      1536 * 384 * (4 + bytes) + 8 * (1536 + 384) * 4 + 384 * 4,
+    );
+    assert.equal(
+      times.get("gemm qkv, merged")?.bytes,
+      precision === "f16" ? rows * (1152 + 384) * 2 + 1152 * 384 * 4 : undefined,
+    );
+    // Stream, weight, bias and statistics are f32.
     assert.equal(
       times.get("layer_norm")!.bytes,
       rows * 384 * (4 + bytes) + 2 * 384 * 4 + rows * 2 * 4,
@@ -64,7 +77,26 @@ gpuTest({
 });
 
 Deno.test("boundOf() names the ceiling that takes longer", () => {
-  const ceilings = { fma: { f32: 100 }, copy: 10 }; // GFLOP/s, GB/s
-  assert.deepEqual(boundOf({ flops: 1e9, bytes: 1e6 }, ceilings), { by: "fma", ms: 10 });
-  assert.deepEqual(boundOf({ flops: 1e9, bytes: 1e9 }, ceilings), { by: "copy", ms: 100 });
+  const ceilings = { fma: { f32: 100 }, matrix: null, copy: 10 }; // GFLOP/s, GB/s
+  const [much, little] = [{ flops: 1e9, bytes: 1e6 }, { flops: 1e9, bytes: 1e9 }];
+  assert.deepEqual(boundOf(much, "f32", ceilings), { by: "fma", ms: 10 });
+  assert.deepEqual(boundOf(much, "f16", ceilings), { by: "fma", ms: 10 });
+  assert.deepEqual(boundOf(little, "f32", ceilings), { by: "copy", ms: 100 });
+  const units = { ...ceilings, matrix: 1000 };
+  assert.deepEqual(boundOf(much, "f32", units), { by: "fma", ms: 10 });
+  assert.deepEqual(boundOf(much, "f16", units), { by: "matrix", ms: 1 });
+  assert.deepEqual(boundOf(little, "f16", units), { by: "copy", ms: 100 });
+});
+
+gpuTest({
+  name: "the ceiling of matrix units is checked and timed",
+  needs: ["timestamps"],
+}, async (gpu) => {
+  const units = withMatrices(gpu);
+  const room = new Room(units);
+  const test = matrixCase(room, { count: 4, groups: 2 });
+  await assert.rejects(test.check(), /^RangeError: sum 0 is 0, not 4096$/);
+  const [time] = await timeCases(units, [test], 1);
+  assert.equal(time!.flops, (2 * 4) * (4 * 512) * 2 * 16 ** 3);
+  room.destroy();
 });

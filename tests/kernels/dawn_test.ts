@@ -5,6 +5,8 @@
  * @module
  */
 import assert from "node:assert/strict";
+import { matrixCase } from "../../bench/ceilings.ts";
+import { Room } from "../../bench/room.ts";
 import { attentionVariant } from "../../kernels/attention.ts";
 import { gemm } from "../../kernels/gemm.ts";
 import { defaultLayout, GEMM_LAYOUTS, type GemmLayout } from "../../kernels/gemm_layout.ts";
@@ -56,6 +58,12 @@ for (const layout of Object.keys(GEMM_LAYOUTS) as GemmLayout[]) {
     await plan.ready();
   });
 }
+
+tintTest("Tint compiles the ceiling of matrix units", async (gpu) => {
+  const plan = new Plan(gpu);
+  matrixCase(new Room(gpu), { count: 8, groups: 1 }).record(plan);
+  await plan.ready();
+});
 
 const STEP = { m: 10, n: 384, k: 384, isHalf: true };
 for (const step of STEPS) {
