@@ -68,11 +68,14 @@ export function writeBatch(
 
 const batches = new Map<number, Uint8Array<ArrayBuffer>>();
 
-/** Pictures of noise, made once. */
+/** Pictures of noise, each in a colour of its own, made once. */
 export function benchPixels(images: number, size: number): Uint8Array<ArrayBuffer> {
-  const length = images * size ** 2 * 3;
+  const each = size ** 2 * 3;
+  const length = images * each;
+  const half = (n: number, factor: number) => Math.imul(n, factor) >>> 25; // 0 to 127
+  const colour = (i: number) => half(3 * Math.floor(i / each) + i % 3 + 1, 2246822519);
   const found = batches.get(length) ??
-    Uint8Array.from({ length }, (_, i) => Math.imul(i, 2654435761) >>> 24);
+    Uint8Array.from({ length }, (_, i) => colour(i) + half(i, 2654435761));
   batches.set(length, found);
   return found;
 }

@@ -2,10 +2,20 @@ import assert from "node:assert/strict";
 import { sum } from "../../bench/measure.ts";
 import { benchPixels, type StepOptions, trainerOptions, writeBatch } from "../../bench/model.ts";
 import { Report } from "../../bench/report.ts";
-import { benchStep, groupTimes, timeEmbeddings, timeSteps } from "../../bench/step_bench.ts";
+import {
+  agreement,
+  benchStep,
+  firstStep,
+  groupTimes,
+  type RunResults,
+  sampleEmbedding,
+  sampleStep,
+  timeEmbeddings,
+  timeSteps,
+} from "../../bench/step_bench.ts";
 import { modelConfig } from "../../model/config.ts";
 import { createEmbedder } from "../../model/embedder.ts";
-import { createTrainer } from "../../model/trainer.ts";
+import { createTrainer, type Trainer } from "../../model/trainer.ts";
 import { gpuTest } from "../testing.ts";
 
 Deno.test("groupTimes() puts every label in one group", () => {
@@ -59,6 +69,75 @@ gpuTest({
     assert(share > 0.9 && share < 1.1, `memory is ${share} of the formula`);
   }
   assert(rows[0]!["AdamW ms"]! > 0 && rows[3]!["AdamW ms"] === 0);
+});
+
+Deno.test("agreement() lets only runs pass that give what the first gave", () => {
+  const plain = { dropout: 0 };
+  const run = (embedding: number, moment: number | null) => ({
+    embeddings: Float32Array.of(1, embedding),
+    moments: moment === null ? null : Float32Array.of(1, moment),
+  });
+  const agree = agreement();
+  agree(run(1, 1), plain);
+  agree(run(1.01, 1.05), plain);
+  agree(run(1.01, null), plain); // an embedder
+  agree(run(1.5, 1.5), { dropout: 0.1 });
+  for (const wrong of [run(1.1, 1), run(1, 1.1), run(NaN, 1), run(1, NaN), run(1.1, null)]) {
+    assert.throws(() => agree(wrong, plain), RangeError);
+  }
+  assert.throws(() => agree(run(1, 3), { dropout: 0.1 }), RangeError);
+  assert.throws(() => agreement()(run(1, NaN), plain), RangeError);
+
+  const single = agreement();
+  const still = { embeddings: Float32Array.of(1), moments: Float32Array.of(0) };
+  single(still, plain);
+  single(still, { dropout: 0.1 });
+  for (const moment of [1, NaN]) {
+    const moved = { ...still, moments: Float32Array.of(moment) };
+    assert.throws(() => single(moved, plain), /the loss of a single pair is 0/);
+  }
+});
+
+Deno.test("firstStep() halves the loss scale until nothing overflows, but not for ever", async () => {
+  let taken = 0;
+  const trainer = (overflows: number) => {
+    taken = 0;
+    const results = () => Promise.resolve([{ loss: 1, skipped: taken <= overflows }]);
+    return {
+      full: false,
+      write() {},
+      takeStep: () => Promise.resolve(taken++),
+      results,
+    } as unknown as Trainer;
+  };
+  const options = { pairs: 1, size: 16 };
+  assert((await firstStep(trainer(0), options)).ms >= 0);
+  assert.equal(taken, 1);
+  await firstStep(trainer(16), options);
+  assert.equal(taken, 17);
+  await assert.rejects(firstStep(trainer(17), options), /^RangeError: .*: 17 in a row overflowed$/);
+});
+
+gpuTest({
+  name: "sampleStep() and sampleEmbedding() check what they time, before they time it",
+  needs: ["timestamps"],
+}, async (gpu) => {
+  const config = modelConfig("vits16", { depth: 1 });
+  const options = { config, precision: "f32", size: 32, pairs: 2, rank: 8 } as const;
+  const seen: RunResults[] = [];
+  const refuse = (results: RunResults) => {
+    seen.push(results);
+    throw new RangeError("wrong");
+  };
+  const before = gpu.memory.current;
+  const step = { ...options, dropout: 0, checkpointing: false };
+  await assert.rejects(sampleStep(gpu, step, refuse), /^RangeError: wrong$/);
+  await assert.rejects(sampleEmbedding(gpu, options, refuse), /^RangeError: wrong$/);
+  assert.equal(gpu.memory.current, before);
+  assert.equal(seen.length, 2);
+  assert.deepEqual(seen.map(({ embeddings }) => embeddings.length), [4 * 256, 4 * 256]);
+  assert(seen[0]!.moments!.some((moment) => moment !== 0));
+  assert.equal(seen[1]!.moments, null);
 });
 
 gpuTest({
