@@ -7,7 +7,7 @@
  */
 import { closeGpu, type Gpu, openGpu } from "../kernels/gpu.ts";
 import { modelConfig } from "../model/config.ts";
-import { startTuning } from "../kernels/tune.ts";
+import { answersFor, startTuning } from "../kernels/tune.ts";
 import type { Precision } from "../model/network.ts";
 import { parseFlags, refuseUnused, runScript, UsageError } from "../scripts/cli.ts";
 import { GPU_FLAGS, hostOf } from "../scripts/flags.ts";
@@ -173,9 +173,10 @@ async function main(args: string[]): Promise<void> {
       await run(gpu, report, flags);
       await save();
     }
-    if (answers.size > 0) {
+    const own = answersFor(gpu, answers);
+    if (own.size > 0) {
       const row = report.table("layouts", ["kernel", "fastest"]);
-      for (const entry of answers) row(entry);
+      for (const entry of own) row(entry);
     }
     await keepLayouts(answers);
     await save();

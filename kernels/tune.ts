@@ -69,7 +69,7 @@ export function startTuning(gpu: Gpu, { level, answers }: Tuning): void {
 /** Records a kernel in the layout that is known to be fastest, or asks which it is. */
 export function recordTuned<Layout extends string>(plan: Plan, kernel: TunedKernel<Layout>): void {
   const { layouts, fallback, flops } = kernel;
-  const key = `${plan.gpu.name}, ${plan.gpu.host}: ${kernel.key}`;
+  const key = keyOf(plan.gpu, kernel.key);
   const tuning = tunings.get(plan.gpu);
   const known = () => layouts.find((layout) => layout === tuning?.answers.get(key));
   const matters = layouts.length > 1 && (tuning?.level === "full" || flops >= QUICK_FLOPS);
@@ -81,6 +81,20 @@ export function recordTuned<Layout extends string>(plan: Plan, kernel: TunedKern
   const question = questions.get(key) ?? { kernel, again: [] };
   question.again.push(plan.part(() => kernel.record(known() ?? fallback)));
   tuning.questions.set(plan, questions.set(key, question as Question));
+}
+
+/** What is known of this adapter, by kernel. */
+export function answersFor(
+  gpu: Pick<Gpu, "name" | "host">,
+  answers: ReadonlyMap<string, string>,
+): Map<string, string> {
+  const prefix = keyOf(gpu, "");
+  const own = [...answers].filter(([key]) => key.startsWith(prefix));
+  return new Map(own.map(([key, layout]) => [key.slice(prefix.length), layout]));
+}
+
+function keyOf({ name, host }: Pick<Gpu, "name" | "host">, kernel: string): string {
+  return `${name}, ${host}: ${kernel}`;
 }
 
 /**

@@ -5,6 +5,7 @@
  */
 import { mkdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import project from "../deno.json" with { type: "json" };
 import type { TuneLevel } from "../kernels/tune.ts";
 import { writeFileAtomic } from "../model/files.ts";
 import { userCache } from "../model/hub.ts";
@@ -20,9 +21,9 @@ export const TUNE_FLAGS = {
   },
 } as const;
 
-/** File of the fastest layouts, by adapter and kernel. */
+/** File of the fastest layouts, by adapter and kernel; kernels of another version are others. */
 export function layoutsFile(): string {
-  return join(userCache(), "geolora", "layouts.json");
+  return join(userCache(), "geolora", `layouts-${project.version}.json`);
 }
 
 /** The layouts to start from. What cannot be read is not known. */

@@ -10,7 +10,13 @@ import {
   writeTensor,
 } from "../../kernels/gpu.ts";
 import { Plan, runPlans } from "../../kernels/plan.ts";
-import { recordTuned, startTuning, tune, type TunedKernel } from "../../kernels/tune.ts";
+import {
+  answersFor,
+  recordTuned,
+  startTuning,
+  tune,
+  type TunedKernel,
+} from "../../kernels/tune.ts";
 import { gpuTest, uniform } from "../testing.ts";
 
 /** Fills `out` with `value`, `work` times over. */
@@ -56,6 +62,12 @@ function kernelOf(gpu: Gpu, plan: Plan) {
   };
   return { kernel, recorded, trials, ...layouts };
 }
+
+Deno.test("answersFor() leaves out what is known of other adapters and hosts", () => {
+  const answers = new Map([["A, deno: x", "1"], ["A, dawn: x", "2"], ["AB, deno: y", "3"]]);
+  assert.deepEqual([...answersFor({ name: "A", host: "deno" }, answers)], [["x", "1"]]);
+  assert.deepEqual([...answersFor({ name: "A", host: "dawn" }, answers)], [["x", "2"]]);
+});
 
 gpuTest({
   name: "tune() takes the fastest layout, in the place of the first",

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
-import { join } from "node:path";
-import { keepLayouts, readLayouts } from "../../scripts/layouts.ts";
+import { basename, join } from "node:path";
+import project from "../../deno.json" with { type: "json" };
+import { keepLayouts, layoutsFile, readLayouts } from "../../scripts/layouts.ts";
 
 async function withFolder(work: (folder: string) => Promise<void>): Promise<void> {
   const folder = await Deno.makeTempDir();
@@ -21,6 +22,10 @@ Deno.test("keepLayouts() adds to what other runs have found, readLayouts() gives
     assert.deepEqual(await readLayouts("full", file), new Map());
     assert.deepEqual(await readLayouts("off", file), new Map());
   }));
+
+Deno.test("layoutsFile() is another for another version, whose kernels are others", () => {
+  assert.equal(basename(layoutsFile()), `layouts-${project.version}.json`);
+});
 
 Deno.test("readLayouts() knows nothing from a damaged file", () =>
   withFolder(async (folder) => {
