@@ -11,6 +11,7 @@ import { checkRoots } from "../data/check_pictures.ts";
 import { alignEmbeddings, parseEmbeddings } from "../eval/embeddings.ts";
 import { evaluate } from "../eval/evaluate.ts";
 import { resultLines } from "../eval/lines.ts";
+import { predictionLines, predictionsOf } from "../eval/predictions.ts";
 import { checkQuery, rankImage } from "../eval/rank_image.ts";
 import { reportHtml } from "../eval/report.ts";
 import { adapterFiles } from "../model/adapter.ts";
@@ -49,6 +50,11 @@ export const FLAGS = {
   ...UNIVERSITY_FLAGS,
   ...INFERENCE_FLAGS,
   json: { type: "string", unit: "file", help: "write every number" },
+  predictions: {
+    type: "string",
+    unit: "file",
+    help: "write a JSON line a query: rank, its ten best with score, place and metres",
+  },
   report: { type: "string", unit: "file", help: "write a report as one HTML page" },
   rank_image: {
     type: "integer",
@@ -75,8 +81,9 @@ export async function main(args: string[]): Promise<void> {
     refuseUnused("eval", flags, INFERENCE_FLAGS, "belongs to a model, got --embeddings");
   }
   checkImgSize(flags.img_size, "eval");
+  const written = [flags.json, flags.predictions, flags.report, flags.answer];
   checkOutputs(
-    [flags.json, flags.report, flags.answer],
+    written,
     [
       ...[flags.test_pairs_meta_file, flags.embeddings, flags.weights],
       ...adapterFiles(flags.adapter),
@@ -84,7 +91,7 @@ export async function main(args: string[]): Promise<void> {
   );
   await keepOnly({
     write: [
-      ...[flags.json, flags.report, flags.answer, layoutsFile()].map(folderOf),
+      ...[...written, layoutsFile()].map(folderOf),
       flags.rank_image === null ? null : ".",
     ],
     pictures: true,
@@ -98,6 +105,11 @@ export async function main(args: string[]): Promise<void> {
   for (const line of resultLines(metrics, radii)) console.log(line);
   if (flags.json !== null) {
     await writeFileAtomic(flags.json, JSON.stringify(metrics, null, 2) + "\n");
+  }
+  if (flags.predictions !== null) {
+    const predictions = predictionsOf(evaluated.protocol, evaluated.evaluation);
+    await writeFileAtomic(flags.predictions, predictionLines(predictions));
+    console.error(`predictions: ${flags.predictions}`);
   }
   if (flags.report !== null) {
     const html = await reportHtml({

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { writeSafetensors } from "../../model/safetensors.ts";
 import { main } from "../../scripts/eval.ts";
 import { pair } from "./tiny_world.ts";
 
@@ -68,6 +69,37 @@ Deno.test("eval refuses a --rank_image past the queries before it reads embeddin
       name: "RangeError",
       message: "Cannot draw the ranking of query 1: there are 1, the first is 0",
     });
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("eval --predictions writes a line a query", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const file = (name: string) => join(folder, name);
+    const pairs = [pair("0.jpg", "0.jpg"), pair("1.jpg", "1.jpg")];
+    await Deno.writeTextFile(file("pairs.json"), JSON.stringify(pairs));
+    const names = (side: string) => JSON.stringify([`${side}/0.jpg`, `${side}/1.jpg`]);
+    const rows = { shape: [2, 2], data: Float32Array.of(1, 0, 0.8, 0.6) };
+    await writeSafetensors(
+      file("e.safetensors"),
+      new Map([["query", rows], ["gallery", { shape: [2, 2], data: Float32Array.of(0, 1, 1, 0) }]]),
+      { query: names("drone"), gallery: names("satellite") },
+    );
+    await main([
+      ...["--test_pairs_meta_file", file("pairs.json"), "--data_root", folder],
+      ...["--embeddings", file("e.safetensors"), "--predictions", file("p.jsonl")],
+    ]);
+    const lines = (await Deno.readTextFile(file("p.jsonl"))).trim().split("\n");
+    const predictions = lines.map((line) => JSON.parse(line));
+    assert.deepEqual(
+      predictions.map(({ query, rank, top }) => [query, rank, top[0].reference, top[0].verdict]),
+      [
+        ["drone/0.jpg", 2, "satellite/1.jpg", "wrong"],
+        ["drone/1.jpg", 1, "satellite/1.jpg", "right"],
+      ],
+    );
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
