@@ -40,44 +40,56 @@ export interface Protocol {
   maps: MapGroup[] | null;
 }
 
-/** How to build a {@linkcode Protocol}. */
-export interface ProtocolOptions {
-  /** Which references count as right: positives, or semi-positives too. */
-  evalMode: PairMode;
+/** How to find references. */
+export interface GalleryOptions {
   /** `listed` (default): the references of the entries; `folder`: every picture of their folders. */
   gallery?: "listed" | "folder";
-  /** Compares a query only with references of its own map. Default false. */
-  sameMap?: boolean;
   /** Names of the pictures in a folder and below. Default {@linkcode listPictures}. */
   listFolder?: (path: string) => string[];
 }
 
+/** How to build a {@linkcode Protocol}. */
+export interface ProtocolOptions extends GalleryOptions {
+  /** Which references count as right: positives, or semi-positives too. */
+  evalMode: PairMode;
+  /** Compares a query only with references of its own map. Default false. */
+  sameMap?: boolean;
+}
+
 /**
- * Queries, gallery and truth of a test file.
- *
- * A picture is a query once, however many entries (virtual copies) name it, with the references of
- * all of them. References come in the order in which the file first names them; with
- * `gallery: "folder"` in the order of their folders, then of their names. A query without a
- * positive is left out and counted.
+ * References of a pairs file, each once: in the order in which the file first names them; with
+ * `gallery: "folder"` in the order of their folders, then of their names.
  *
  * With `gallery: "folder"` a tile that the file does not list has the location that its name tells,
  * if names tell the locations of all listed tiles of that folder (GTA-UAV, UAV-VisLoc), else none.
  *
- * @throws {RangeError} If no query has a positive, or a source is called "overall".
  * @throws {Error} If a folder cannot be read or lacks a listed reference.
  */
-export function buildProtocol(entries: readonly Entry[], options: ProtocolOptions): Protocol {
-  const { evalMode, sameMap = false } = options;
+export function galleryOf(
+  entries: readonly Entry[],
+  { gallery, listFolder = listPictures }: GalleryOptions = {},
+): LocatedPicture[] {
   const listed = new Map<string, LocatedPicture>();
   for (const { picture, location } of entries.flatMap((entry) => entry.references)) {
     const known = listed.get(pictureKey(picture));
     if (known === undefined) listed.set(pictureKey(picture), { picture, location });
     else known.location ??= location;
   }
-  const gallery = options.gallery === "folder"
-    ? galleryOfFolders(listed, options.listFolder ?? listPictures)
-    : [...listed.values()];
+  return gallery === "folder" ? galleryOfFolders(listed, listFolder) : [...listed.values()];
+}
 
+/**
+ * Queries, gallery ({@linkcode galleryOf}) and truth of a test file.
+ *
+ * A picture is a query once, however many entries (virtual copies) name it, with the references of
+ * all of them. A query without a positive is left out and counted.
+ *
+ * @throws {RangeError} If no query has a positive, or a source is called "overall".
+ * @throws {Error} If a folder cannot be read or lacks a listed reference.
+ */
+export function buildProtocol(entries: readonly Entry[], options: ProtocolOptions): Protocol {
+  const { evalMode, sameMap = false } = options;
+  const gallery = galleryOf(entries, options);
   const skipped = new Map<string, number>();
   const queries: QueryItem[] = [];
   const truths: Truth[] = [];

@@ -6,11 +6,8 @@
  *
  * @module
  */
-import { statSync } from "node:fs";
-import { join } from "node:path";
 import { checkRoots } from "../data/check_pictures.ts";
 import { type NamedEmbeddings, pictureNames, toTensors } from "../eval/embeddings.ts";
-import { listPictures } from "../eval/folder.ts";
 import { adapterFiles } from "../model/adapter.ts";
 import { writeSafetensors } from "../model/safetensors.ts";
 import { parseFlags, refuseUnused, runScript, UsageError } from "./cli.ts";
@@ -20,6 +17,7 @@ import { hasModel, INFERENCE_FLAGS, loadForFlags } from "./inference.ts";
 import { layoutsFile } from "./layouts.ts";
 import { checkOutputs } from "./outputs.ts";
 import { folderOf, keepOnly, keepReading, modelFiles, rootsOf } from "./permissions.ts";
+import { expandFolders } from "./photos.ts";
 
 /** Flags of the command. */
 export const FLAGS = {
@@ -60,7 +58,7 @@ export async function main(args: string[]): Promise<void> {
   });
   const source = { dataRoot: flags.data_root, allowOutsideRoot: flags.allow_outside_root };
   const protocol = file === null ? null : protocolOf(await readEntries(file, source), flags);
-  const paths = flags.pictures.flatMap(expand);
+  const paths = expandFolders(flags.pictures);
   const listed = protocol && picturesOf(protocol);
   if (listed) checkRoots(listed);
   const roots = listed ? rootsOf(listed, flags.allow_outside_root) : flags.pictures;
@@ -89,20 +87,6 @@ export async function main(args: string[]): Promise<void> {
     `embedded ${named.queryNames.length} queries, ${named.galleryNames.length} references ` +
       `-> ${flags.output}`,
   );
-}
-
-/** A folder stands for the pictures in it and below, of which there must be one. */
-function expand(path: string): string[] {
-  let isFolder: boolean;
-  try {
-    isFolder = statSync(path).isDirectory();
-  } catch (cause) {
-    throw new Error(`Cannot read ${path}: ${(cause as Error).message}`, { cause });
-  }
-  if (!isFolder) return [path];
-  const names = listPictures(path);
-  if (names.length > 0) return names.map((name) => join(path, name));
-  throw new Error(`Cannot embed ${path}: there is no picture in it, expected at least 1`);
 }
 
 if (import.meta.main) await runScript(main);

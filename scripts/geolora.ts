@@ -18,6 +18,7 @@ const COMMANDS: ReadonlyMap<string, Load> = new Map<string, Load>([
   ["train", () => import("./train.ts")],
   ["eval", () => import("./eval.ts")],
   ["embed", () => import("./embed.ts")],
+  ["locate", () => import("./locate.ts")],
   ["export", () => import("./export.ts")],
   ["weights", () => import("./weights.ts")],
   ["doctor", () => import("./doctor.ts")],

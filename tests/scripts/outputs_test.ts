@@ -4,6 +4,7 @@ import { join, relative } from "node:path";
 import { main as embed } from "../../scripts/embed.ts";
 import { main as evaluate } from "../../scripts/eval.ts";
 import { main as exporting } from "../../scripts/export.ts";
+import { main as locate } from "../../scripts/locate.ts";
 import { main as merge } from "../../scripts/merge.ts";
 import { checkOutputs } from "../../scripts/outputs.ts";
 import { main as weights } from "../../scripts/weights.ts";
@@ -75,13 +76,16 @@ for (
 // None of the inputs exists: an error about one of them would mean that the work has begun.
 const ADAPTER = ["--adapter", "no/adapter"];
 const EVAL = [...ADAPTER, "--test_pairs_meta_file", "no.json"];
+const LOCATE = [...ADAPTER, "--output", "FILE"];
 const UNIVERSITY = ["--layout", "university", "--test_dir", "no/folder", ...ADAPTER];
 const COMMANDS: [name: string, main: (args: string[]) => Promise<void>, args: string[]][] = [
   ["embed", embed, [...ADAPTER, "--pictures", "no.jpg", "--output"]],
+  ["locate", locate, [...ADAPTER, "--pictures", "no.jpg", "--references", "no.json", "--output"]],
   ["export", exporting, [...ADAPTER, "--merged", "--output"]],
   ["merge", merge, ["--source", "a=no.json,no", "--output"]],
   ["weights", weights, ["--random", "no_model", "--output"]],
   ["eval", evaluate, [...EVAL, "--json"]],
+  ["eval", evaluate, [...EVAL, "--predictions"]],
   ["eval", evaluate, [...EVAL, "--report"]],
   ["eval", evaluate, [...UNIVERSITY, "--answer"]],
 ];
@@ -97,6 +101,8 @@ const OVERWRITING: typeof COMMANDS = [
   ["embed", embed, [...ADAPTER, "--output", "FILE", "--test_pairs_meta_file"]],
   ["embed", embed, [...ADAPTER, "--output", "FILE", "--pictures"]],
   ["embed", embed, [...ADAPTER, "--output", "FILE", "--pictures", "no.jpg", "--weights"]],
+  ["locate", locate, [...LOCATE, "--references", "no.json", "--pictures"]],
+  ["locate", locate, [...LOCATE, "--pictures", "no.jpg", "--references"]],
   ["export", exporting, [...ADAPTER, "--merged", "--output", "FILE", "--weights"]],
   ["merge", merge, ["--output", "FILE", "--vpair_root", "no", "--vpair_json"]],
   ["eval", evaluate, ["--json", "FILE", ...EVAL, "--test_pairs_meta_file"]],

@@ -1,0 +1,23 @@
+import { statSync } from "node:fs";
+import { join } from "node:path";
+import { listPictures } from "../eval/folder.ts";
+
+/**
+ * Paths of pictures: each path as it is, but a folder stands for the pictures in it and below.
+ *
+ * @throws {Error} If a path cannot be read, or a folder holds no picture.
+ */
+export function expandFolders(paths: readonly string[]): string[] {
+  return paths.flatMap((path) => {
+    let isFolder: boolean;
+    try {
+      isFolder = statSync(path).isDirectory();
+    } catch (cause) {
+      throw new Error(`Cannot read ${path}: ${(cause as Error).message}`, { cause });
+    }
+    if (!isFolder) return [path];
+    const names = listPictures(path);
+    if (names.length > 0) return names.map((name) => join(path, name));
+    throw new Error(`Cannot embed ${path}: there is no picture in it, expected at least 1`);
+  });
+}
