@@ -9,7 +9,7 @@
  * @module
  */
 import { workspaceSize } from "../kernels/gemm.ts";
-import { type Gpu, sizeOf } from "../kernels/gpu.ts";
+import { elementBytes, type Gpu, sizeOf } from "../kernels/gpu.ts";
 import type { Adapter } from "./adapter.ts";
 import { parameterShapes } from "./config.ts";
 import { largestPiece, mergesBest, pieceSize } from "./network.ts";
@@ -191,8 +191,4 @@ function isMerged(gpu: Gpu, { precision, adapter: { dropout } }: MemoryOptions):
 
 function tokensOf({ backbone: { config }, height, width }: MemoryOptions): number {
   return 1 + config.registers + height * width / config.patch ** 2;
-}
-
-function elementBytes(precision: MemoryOptions["precision"]): number {
-  return precision === "f16" ? 2 : 4;
 }

@@ -7,6 +7,7 @@ import {
   createTensor,
   destroyTensor,
   type DType,
+  elementBytes,
   type Gpu,
   type Tensor,
   uploadTensor,
@@ -210,7 +211,7 @@ export function largestPiece(
   { config, tokens, precision }: Pick<Network, "config" | "tokens" | "precision">,
 ): number {
   const widest = Math.max(3 * config.embedDim, config.mlpHidden);
-  const bytes = tokens * widest * (precision === "f16" ? 2 : 4);
+  const bytes = tokens * widest * elementBytes(precision);
   const images = Math.floor(gpu.device.limits.maxStorageBufferBindingSize / bytes);
   if (images < 1) {
     throw new RangeError(
