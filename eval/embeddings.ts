@@ -158,7 +158,7 @@ export function pictureNames(pictures: readonly Picture[]): string[] {
  */
 export function alignEmbeddings(
   named: NamedEmbeddings,
-  protocol: Protocol,
+  protocol: Pick<Protocol, "queries" | "gallery">,
   path: string,
 ): Embeddings {
   const { dim, query, gallery, queryNames, galleryNames } = named;

@@ -8,7 +8,7 @@
  * @module
  */
 import { checkRoots } from "../data/check_pictures.ts";
-import { alignEmbeddings, parseEmbeddings } from "../eval/embeddings.ts";
+import { alignEmbeddings } from "../eval/embeddings.ts";
 import { evaluate } from "../eval/evaluate.ts";
 import { resultLines } from "../eval/lines.ts";
 import { predictionLines, predictionsOf } from "../eval/predictions.ts";
@@ -16,8 +16,8 @@ import { checkQuery, rankImage } from "../eval/rank_image.ts";
 import { reportHtml } from "../eval/report.ts";
 import { adapterFiles } from "../model/adapter.ts";
 import { writeFileAtomic } from "../model/files.ts";
-import { readSafetensors, toFloat32 } from "../model/safetensors.ts";
 import { type FlagValues, parseFlags, refuseUnused, runScript, UsageError } from "./cli.ts";
+import { readEmbeddings } from "./embeddings_file.ts";
 import { type Evaluated, evaluateWith, picturesOf, protocolOf } from "./evaluation.ts";
 import { checkImgSize, DATA_FLAGS, readEntries } from "./flags.ts";
 import { evaluateUniversity, UNIVERSITY_FLAGS } from "./eval_university.ts";
@@ -160,16 +160,6 @@ async function evaluatePairs(flags: Flags, radii: readonly number[]): Promise<Ev
   using loaded = await loadForFlags(flags);
   const reading = { imgSize: loaded.imgSize, numWorkers: flags.num_workers };
   return await evaluateWith(loaded, protocol, reading, radii);
-}
-
-/** Reads a file of embeddings; see `eval/embeddings.ts` for its format. */
-async function readEmbeddings(path: string): Promise<ReturnType<typeof parseEmbeddings>> {
-  const file = await readSafetensors(path);
-  const tensors = new Map(
-    [...file.tensors].filter(([name]) => name === "query" || name === "gallery")
-      .map(([name, { shape }]) => [name, { shape, data: toFloat32(file, name) }]),
-  );
-  return parseEmbeddings({ tensors, metadata: file.metadata }, path);
 }
 
 function parseRadii(text: string | null): number[] {

@@ -7,12 +7,14 @@
  */
 import { checkRoots } from "../data/check_pictures.ts";
 import { type Location, picturePath } from "../data/pairs.ts";
-import { pictureNames } from "../eval/embeddings.ts";
+import { alignEmbeddings, pictureNames } from "../eval/embeddings.ts";
 import { galleryOf } from "../eval/protocol.ts";
+import type { Embeddings } from "../eval/ranks.ts";
 import { searchGallery } from "../kernels/search.ts";
 import { adapterFiles } from "../model/adapter.ts";
 import { writeFileAtomic } from "../model/files.ts";
 import { parseFlags, runScript, UsageError } from "./cli.ts";
+import { readEmbeddings } from "./embeddings_file.ts";
 import { embedWithBar } from "./evaluation.ts";
 import { checkImgSize, DATA_FLAGS, readEntries } from "./flags.ts";
 import { hasModel, INFERENCE_FLAGS, loadForFlags } from "./inference.ts";
@@ -39,6 +41,11 @@ export const FLAGS = {
     help: "pairs JSON whose references are searched, as the path is given or in --data_root",
   },
   ...{ data_root, gallery, allow_outside_root },
+  embeddings: {
+    type: "string",
+    unit: "file",
+    help: "their embeddings, which `embed` has made with the same model: they are not made anew",
+  },
   top_k: { type: "integer", default: 5, min: 1, help: "references to name for each photo" },
   output: { type: "string", unit: "file", help: "write there, not to stdout" },
   ...INFERENCE_FLAGS,
@@ -49,6 +56,9 @@ export const COMMAND = {
   name: "locate",
   summary: "finds where photos were taken, among the references of a pairs file",
 };
+
+/** Cosine of two embeddings of a picture by one model in f32 and f16 is above 0.9999. */
+const SAME_MODEL = 0.99;
 
 /** What is printed of a photo, as JSON on one line. */
 export interface Located {
@@ -74,7 +84,10 @@ export async function main(args: string[]): Promise<void> {
   checkImgSize(flags.img_size, "locate");
   checkOutputs(
     [flags.output],
-    [flags.references, flags.weights, ...flags.pictures, ...adapterFiles(flags.adapter)],
+    [
+      ...[flags.references, flags.embeddings, flags.weights, ...flags.pictures],
+      ...adapterFiles(flags.adapter),
+    ],
   );
   await keepOnly({
     write: [folderOf(flags.output), folderOf(layoutsFile())],
@@ -91,14 +104,22 @@ export async function main(args: string[]): Promise<void> {
   const photos = expandFolders(flags.pictures);
   checkRoots(pictures);
   const roots = rootsOf(pictures, allowOutsideRoot);
-  keepReading([...roots, ...flags.pictures, ...modelFiles(flags)]);
+  keepReading([...roots, flags.embeddings, ...flags.pictures, ...modelFiles(flags)]);
+  const known = flags.embeddings === null ? null : alignEmbeddings(
+    await readEmbeddings(flags.embeddings),
+    { queries: [], gallery: references },
+    flags.embeddings,
+  );
 
   using loaded = await loadForFlags(flags);
   const { gpu, embedder, dim, imgSize } = loaded;
   const reading = { imgSize, numWorkers: flags.num_workers };
+  const embed = (paths: readonly string[]) => embedWithBar(embedder, paths, reading);
+  const paths = pictures.map(picturePath);
+  if (known) await checkModel(known, { paths, embed, file: flags.embeddings! });
   const found = await searchGallery(gpu, {
-    gallery: await embedWithBar(embedder, pictures.map(picturePath), reading),
-    queries: await embedWithBar(embedder, photos, reading),
+    gallery: known?.gallery ?? await embed(paths),
+    queries: await embed(photos),
     dim,
     k: flags.top_k,
   });
@@ -116,6 +137,38 @@ export async function main(args: string[]): Promise<void> {
   });
   if (flags.output === null) { for (const line of lines) say("stdout", line); }
   else await writeFileAtomic(flags.output, lines.map((line) => `${line}\n`).join(""));
+}
+
+/**
+ * Embeds a few references anew: embeddings of another model, or at another size, tell nothing here.
+ *
+ * @throws {TypeError} If one differs from the file's by more than precisions do.
+ */
+async function checkModel(
+  { gallery, dim }: Embeddings,
+  { paths, embed, file }: {
+    paths: readonly string[];
+    embed: (paths: readonly string[]) => Promise<Float32Array>;
+    file: string;
+  },
+): Promise<void> {
+  const rows = [...new Set([0, 1, 2, 3].map((i) => Math.floor(i * paths.length / 4)))];
+  const anew = await embed(rows.map((row) => paths[row]!));
+  if (anew.length !== rows.length * dim) {
+    throw new TypeError(
+      `Cannot use ${file}: its embeddings have ${dim} values, expected this model's ` +
+        `${anew.length / rows.length}`,
+    );
+  }
+  rows.forEach((row, i) => {
+    let cosine = 0;
+    for (let d = 0; d < dim; d++) cosine += gallery[row * dim + d]! * anew[i * dim + d]!;
+    if (cosine >= SAME_MODEL) return;
+    throw new TypeError(
+      `Cannot use ${file}: its embedding of ${paths[row]} is another model's, its cosine with ` +
+        `this one's is ${cosine.toFixed(3)}, expected ${SAME_MODEL} or more`,
+    );
+  });
 }
 
 if (import.meta.main) await runScript(main);

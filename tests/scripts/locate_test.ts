@@ -7,6 +7,13 @@ import { pair, writeTinyWorld } from "./tiny_world.ts";
 
 const MODEL = ["--model", "vits16"];
 
+/** Lines of output, scores with so many digits behind the point. */
+function parse(lines: string, digits = 20): Located[] {
+  return lines.trim().split("\n").map((line) =>
+    JSON.parse(line, (key, value) => key === "score" ? Number(value.toFixed(digits)) : value)
+  );
+}
+
 Deno.test("locate wants photos and a model", async () => {
   const references = ["--references", "test.json"];
   await assert.rejects(main([...MODEL, ...references]), {
@@ -45,8 +52,8 @@ Deno.test({
   fn: async () => {
     const folder = await Deno.makeTempDir();
     try {
-      await writeTinyWorld(folder, 3);
-      const entries = [0, 1, 2].map((i) => ({
+      await writeTinyWorld(folder, 5);
+      const entries = [0, 1, 2, 3, 4].map((i) => ({
         ...pair(`${i}.jpg`, `${i}.jpg`),
         ...(i < 2 && { pair_pos_sate_loc_lat_lon_list: [[47 + i, 8]] }),
       }));
@@ -59,9 +66,13 @@ Deno.test({
       ];
       const { code, stdout, stderr } = await runTask("locate", [...flags, "--top_k", "2"]);
       assert.equal(code, 0, stderr);
-      const located: Located[] = stdout.trim().split("\n").map((line) => JSON.parse(line));
+      const located = parse(stdout);
       assert.deepEqual(
-        located.map(({ picture, top: [best] }) => [picture, best!.reference, best!.location]),
+        located.slice(0, 3).map(({ picture, top: [best] }) => [
+          picture,
+          best!.reference,
+          best!.location,
+        ]),
         [
           [file("drone/0.jpg"), "satellite/0.jpg", { unit: "degrees", lat: 47, lon: 8 }],
           [file("drone/1.jpg"), "satellite/1.jpg", { unit: "degrees", lat: 48, lon: 8 }],
@@ -73,15 +84,37 @@ Deno.test({
         assert(top[0]!.score > top[1]!.score && top[0]!.score <= 1.0001);
       }
 
+      const embeddings = file("embeddings.safetensors");
+      const model = flags.slice(0, flags.indexOf("--references"));
+      const embedded = await runTask("embed", [
+        ...[...model, "--test_pairs_meta_file", "pairs.json", "--data_root", folder],
+        ...["--output", embeddings],
+      ]);
+      assert.equal(embedded.code, 0, embedded.stderr);
+      const known = [...flags, "--embeddings", embeddings];
+      const again = await runTask("locate", [...known, "--top_k", "2"]);
+      assert.equal(again.code, 0, again.stderr);
+      assert.match(again.stderr, / 4\/4 .*\n[^]* 5\/5 /, "four references to check, then photos");
+      assert.equal(again.stderr.match(/ 5\/5 /g)!.length, 1, again.stderr);
+      // A file's rows are brought to unit length once more.
+      assert.deepEqual(parse(again.stdout, 6), parse(stdout, 6));
+      const other = await runTask("locate", [...known, "--depth", "1"]);
+      assert.equal(other.code, 1);
+      assert.match(
+        other.stderr,
+        /^error: Cannot use .*: its embedding of .*0\.jpg is another model's, its cosine with this one's is 0\.\d{3}, expected 0\.99 or more$/m,
+      );
+
       const output = file("located.jsonl");
       const one = [...flags.slice(0, -1), file("drone/1.jpg"), "--output", output];
       const written = await runTask("locate", one);
       assert.equal(written.code, 0, written.stderr);
       assert.equal(written.stdout, "");
-      const [first, ...rest] = (await Deno.readTextFile(output)).trim().split("\n");
-      assert.deepEqual(rest, []);
-      const { top } = JSON.parse(first!) as Located;
-      assert.deepEqual([top.length, top[0]!.reference], [3, "satellite/1.jpg"]);
+      const lines = parse(await Deno.readTextFile(output));
+      assert.deepEqual(
+        lines.map(({ top }) => [top.length, top[0]!.reference]),
+        [[5, "satellite/1.jpg"]],
+      );
     } finally {
       await Deno.remove(folder, { recursive: true });
     }

@@ -103,6 +103,10 @@ const OVERWRITING: typeof COMMANDS = [
   ["embed", embed, [...ADAPTER, "--output", "FILE", "--pictures", "no.jpg", "--weights"]],
   ["locate", locate, [...LOCATE, "--references", "no.json", "--pictures"]],
   ["locate", locate, [...LOCATE, "--pictures", "no.jpg", "--references"]],
+  ["locate", locate, [
+    ...[...LOCATE, "--pictures", "no.jpg", "--references", "no.json"],
+    "--embeddings",
+  ]],
   ["export", exporting, [...ADAPTER, "--merged", "--output", "FILE", "--weights"]],
   ["merge", merge, ["--output", "FILE", "--vpair_root", "no", "--vpair_json"]],
   ["eval", evaluate, ["--json", "FILE", ...EVAL, "--test_pairs_meta_file"]],
