@@ -5,7 +5,7 @@
  */
 import type { Gpu } from "../kernels/gpu.ts";
 import type { ProfileRow } from "../kernels/plan.ts";
-import type { ViTConfig } from "../model/config.ts";
+import { prefixTokens, type ViTConfig } from "../model/config.ts";
 import { infoNceCase } from "./loss_cases.ts";
 import { interleave, timeCases } from "./measure.ts";
 import type { StepOptions } from "./model.ts";
@@ -88,8 +88,8 @@ export async function benchCost(
   printCosts(report, "cost of the loss", { note: "by pairs", costs });
 }
 
-function tokens(size: number, { patch, registers }: ViTConfig): number {
-  return (size / patch) ** 2 + 1 + registers;
+function tokens(size: number, config: ViTConfig): number {
+  return (size / config.patch) ** 2 + prefixTokens(config);
 }
 
 /** The fastest round. */

@@ -6,7 +6,7 @@
 import { gemm, type GemmInput, workspaceSize } from "../kernels/gemm.ts";
 import { type CpuGemm, gemmCpu } from "../kernels/gemm_cpu.ts";
 import type { Gpu } from "../kernels/gpu.ts";
-import type { ViTConfig } from "../model/config.ts";
+import { prefixTokens, type ViTConfig } from "../model/config.ts";
 import type { Precision } from "../model/network.ts";
 import { checkClose, type KernelCase } from "./measure.ts";
 import { mostError, type Room, rowsToCheck, SITE, takeColumns, takeRows } from "./room.ts";
@@ -128,7 +128,7 @@ export function gemmCases(gpu: Gpu, room: Room, options: CaseOptions): KernelCas
   const { config, precision, size, images, rank } = options;
   const { embedDim: c, mlpHidden: h, patch } = config;
   const patches = images * (size / patch) ** 2;
-  const m = patches + images * (1 + config.registers);
+  const m = patches + images * prefixTokens(config);
   const down = { f32: ["b"], roundsB: true } as const; // to the rank of an adapter
   const merged = { f32: ["b"] } as const;
   const shapes: Record<string, GemmShape> = {

@@ -18,6 +18,7 @@ import { swiglu, swigluBackward } from "../kernels/swiglu.ts";
 import { swigluBackwardCpu, swigluCpu } from "../kernels/swiglu_cpu.ts";
 import { tokens as tokensKernel } from "../kernels/tokens.ts";
 import { tokensCpu } from "../kernels/tokens_cpu.ts";
+import { prefixTokens } from "../model/config.ts";
 import type { CaseOptions } from "./gemm_cases.ts";
 import { checkClose, type KernelCase } from "./measure.ts";
 import { mostError, type Room, rowsToCheck, SITE, takeRows } from "./room.ts";
@@ -25,8 +26,8 @@ import { mostError, type Room, rowsToCheck, SITE, takeRows } from "./room.ts";
 /** Attention, forward and backward. */
 export function attentionCases(room: Room, options: CaseOptions): KernelCase[] {
   const { config, precision, size, images } = options;
-  const { heads, embedDim: c, headDim: d, patch, registers } = config;
-  const prefix = 1 + registers;
+  const { heads, embedDim: c, headDim: d, patch } = config;
+  const prefix = prefixTokens(config);
   const side = size / patch;
   const tokens = side ** 2 + prefix;
   const rope = ropeTable({ height: side, width: side, headDim: d });
@@ -76,8 +77,8 @@ export function attentionCases(room: Room, options: CaseOptions): KernelCase[] {
 /** All that is bound by memory: norms, activations, and both ends of the backbone. */
 export function rowCases(room: Room, options: CaseOptions): KernelCase[] {
   const { config, precision, size, images } = options;
-  const { embedDim: c, mlpHidden: h, patch, registers, mean, std } = config;
-  const prefix = 1 + registers;
+  const { embedDim: c, mlpHidden: h, patch, mean, std } = config;
+  const prefix = prefixTokens(config);
   const patches = (size / patch) ** 2;
   const tokens = patches + prefix;
   const rows = images * tokens;

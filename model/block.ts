@@ -16,6 +16,7 @@ import { layerNorm, layerNormBackward } from "../kernels/layer_norm.ts";
 import type { Plan } from "../kernels/plan.ts";
 import type { Dropout } from "../kernels/sites.ts";
 import { swiglu, swigluBackward } from "../kernels/swiglu.ts";
+import { prefixTokens } from "./config.ts";
 import {
   type Linear,
   type LinearBackward,
@@ -205,7 +206,7 @@ export function blockForward(
 ): void {
   const { norm1, qkv, proj, gamma1, norm2, fc1, fc1x, fc2, gamma2 } = block;
   const { norm, hidden, dropped } = scratch;
-  const { eps, heads, registers } = network.config;
+  const { eps, heads } = network.config;
   const run = (linear: Linear, tensors: Pick<LinearForward, "x" | "y" | "epilogue">) =>
     linearForward(plan, linear, {
       ...tensors,
@@ -222,7 +223,7 @@ export function blockForward(
     out: keep.heads,
     lse: keep.lse,
     heads,
-    prefix: 1 + registers,
+    prefix: prefixTokens(network.config),
   });
   run(proj, { x: keep.heads, y: keep.mid, epilogue: { residual: { x, gamma: gamma1 } } });
   layerNorm(plan, { x: keep.mid, ...norm2, y: norm, stats: keep.stats2, eps });
@@ -257,7 +258,7 @@ export function blockBackward(
   const { norm, hidden, dropped, backward } = scratch;
   if (!backward) throw new TypeError("Cannot compute a backward: the scratch was made without");
   const { wide, wide2, narrow, dMid, delta, h, dh } = backward;
-  const { heads, registers, eps } = network.config;
+  const { heads, eps } = network.config;
   const run = (
     linear: Linear,
     tensors: Pick<LinearBackward, "dy" | "x" | "dx" | "isDropped" | "epilogue">,
@@ -323,7 +324,7 @@ export function blockBackward(
     dQkv,
     ...network.rope,
     heads,
-    prefix: 1 + registers,
+    prefix: prefixTokens(network.config),
   });
   layerNorm(plan, { x, ...norm1, y: norm, stats: null, eps });
   run(qkv, { dy: dQkv, x: norm, dx: below && narrow });

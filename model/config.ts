@@ -121,6 +121,11 @@ export function weightRepositories({ name }: ViTConfig): [timm: string, meta: st
   return [`timm/${name}`, `facebook/dinov3-${meta}-pretrain-${tag}`];
 }
 
+/** Tokens in front of the patches: the class token and the registers. */
+export function prefixTokens({ registers }: ViTConfig): number {
+  return 1 + registers;
+}
+
 /** Shapes of all parameters by timm's name, in timm's order; linear weights are (out, in). */
 export function parameterShapes(config: ViTConfig): Map<string, number[]> {
   const { embedDim: c, mlpHidden, patch } = config;

@@ -36,6 +36,7 @@ import {
   type Pass,
   type Scratch,
 } from "./block.ts";
+import { prefixTokens } from "./config.ts";
 import { type Linear, mergeLora } from "./linear.ts";
 import { linearsOf, type Network } from "./network.ts";
 
@@ -238,7 +239,7 @@ export class Encoder {
       x: normed,
       y: this.#part(this.pooled, piece),
       mode: this.#options.pool,
-      prefix: 1 + config.registers,
+      prefix: prefixTokens(config),
     });
   }
 
@@ -255,7 +256,7 @@ export class Encoder {
       dy: this.#part(this.dPooled, piece),
       dx: dNorm,
       mode: this.#options.pool,
-      prefix: 1 + config.registers,
+      prefix: prefixTokens(config),
     });
     layerNormBackward(plan, {
       dy: dNorm,

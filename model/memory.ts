@@ -11,7 +11,7 @@
 import { workspaceSize } from "../kernels/gemm.ts";
 import { elementBytes, type Gpu, sizeOf } from "../kernels/gpu.ts";
 import type { Adapter } from "./adapter.ts";
-import { parameterShapes } from "./config.ts";
+import { parameterShapes, prefixTokens } from "./config.ts";
 import { largestPiece, mergesBest, pieceSize } from "./network.ts";
 import { texelMemory } from "./texel_memory.ts";
 import { padTo4 } from "./trainables.ts";
@@ -190,5 +190,5 @@ function isMerged(gpu: Gpu, { precision, adapter: { dropout } }: MemoryOptions):
 }
 
 function tokensOf({ backbone: { config }, height, width }: MemoryOptions): number {
-  return 1 + config.registers + height * width / config.patch ** 2;
+  return prefixTokens(config) + height * width / config.patch ** 2;
 }

@@ -14,7 +14,7 @@ import {
 } from "../kernels/gpu.ts";
 import { ropeTable } from "../kernels/rope.ts";
 import { loraScaling } from "./adapter.ts";
-import { parameterShapes, type ViTConfig } from "./config.ts";
+import { parameterShapes, prefixTokens, type ViTConfig } from "./config.ts";
 import type { Linear, Lora } from "./linear.ts";
 import type { Trainables } from "./trainables.ts";
 import type { Backbone } from "./weights.ts";
@@ -171,7 +171,7 @@ export function uploadNetwork(
     );
   }
 
-  const prefix = new Float32Array((1 + config.registers) * embedDim);
+  const prefix = new Float32Array(prefixTokens(config) * embedDim);
   prefix.set(backbone.get("cls_token"));
   prefix.set(backbone.get("reg_token"), embedDim);
   const grid = { height: height / patch, width: width / patch };
@@ -186,12 +186,12 @@ export function uploadNetwork(
     config,
     precision,
     grid,
-    tokens: 1 + config.registers + patches,
+    tokens: prefixTokens(config) + patches,
     patch: {
       weight: upload("patch_embed.proj.weight", [embedDim, 3 * patch * patch], precision),
       bias: vector("patch_embed.proj.bias"),
     },
-    prefix: own(uploadTensor(gpu, prefix, [1 + config.registers, embedDim])),
+    prefix: own(uploadTensor(gpu, prefix, [prefixTokens(config), embedDim])),
     blocks,
     norm: norm("norm"),
     rope: {
