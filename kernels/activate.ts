@@ -1,4 +1,5 @@
 import { sizeOf, type Tensor } from "./gpu.ts";
+import type { Activation } from "./gemm.ts";
 import { grid1d } from "./grid.ts";
 import type { Plan } from "./plan.ts";
 import type { Dropout } from "./sites.ts";
@@ -14,7 +15,7 @@ export interface ActivateInput {
   x: Tensor;
   /** `(rows, columns)`, written. */
   y: Tensor;
-  activation: "identity" | "gelu" | "relu";
+  activation: Activation | "identity";
   /** Dropout after the activation. */
   dropout: Dropout;
 }

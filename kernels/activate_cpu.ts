@@ -1,10 +1,11 @@
 import { gelu } from "./gelu_cpu.ts";
+import type { Activation } from "./gemm.ts";
 import { dropoutKey, keep } from "./random_cpu.ts";
 import type { SiteKeys } from "./sites.ts";
 
 /** Settings of {@linkcode activateCpu}; meanings as in `ActivateInput`. */
 export interface CpuActivate {
-  activation: "identity" | "gelu" | "relu";
+  activation: Activation | "identity";
   dropout: ({ rate: number } & SiteKeys) | null;
 }
 

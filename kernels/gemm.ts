@@ -24,7 +24,7 @@ import join from "./gemm_join.wgsl" with { type: "text" };
 /** Which operand is stored transposed: y = x·Wᵀ is `nt`, dx = dy·W is `nn`, dW = dyᵀ·x is `tn`. */
 export type GemmForm = "nt" | "nn" | "tn";
 
-/** A non-linear function of {@linkcode GemmInput}. */
+/** A non-linear function. */
 export type Activation = "gelu" | "relu";
 
 /** Operands, epilogue and destination of one GEMM. */
