@@ -78,7 +78,7 @@ export {
 } from "./data/augment_settings.ts";
 export type { Sample } from "./data/augment.ts";
 export type { ColourJitter } from "./data/colour.ts";
-export type { Crop, LowAltitude, Size } from "./data/crops.ts";
+export type { Box, LowAltitude, Size } from "./data/crops.ts";
 export type { DecodePool } from "./data/decode_pool.ts";
 export type { PictureJob, PictureResult } from "./data/decode_worker.ts";
 export { distanceMetres } from "./data/geo.ts";

@@ -11,8 +11,8 @@ import type { AugmentSettings, View } from "./augment_settings.ts";
 import { jitterColours } from "./colour.ts";
 import {
   altitudeCropRange,
+  type Box,
   centerZoomCrop,
-  type Crop,
   lowAltitudeCrop,
   type Size,
 } from "./crops.ts";
@@ -116,7 +116,7 @@ function drawCrop(
   settings: AugmentSettings,
   { view, altitudeMeters }: Sample,
   random: () => number,
-): Crop {
+): Box {
   const { low_altitude, center_zoom } = settings[view];
   if (random() < low_altitude.p) {
     const scale = settings.altitude_crop !== null && altitudeMeters !== null

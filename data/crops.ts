@@ -7,18 +7,16 @@
  */
 import { between, integer } from "./random.ts";
 
-/** A box of a picture, px, origin at the top left. */
-export interface Crop {
-  left: number;
-  top: number;
-  width: number;
-  height: number;
-}
-
 /** Extent of a picture, px. */
 export interface Size {
   width: number;
   height: number;
+}
+
+/** A box of a picture, px, origin at the top left. */
+export interface Box extends Size {
+  left: number;
+  top: number;
 }
 
 /** Settings of {@linkcode lowAltitudeCrop}. */
@@ -38,7 +36,7 @@ export interface LowAltitude {
  * @param random Uniform in [0, 1), called three times.
  * @see https://github.com/AnielAlexa/GTA-UAV (Game4Loc/train_lora_fly.py)
  */
-export function lowAltitudeCrop(size: Size, settings: LowAltitude, random: () => number): Crop {
+export function lowAltitudeCrop(size: Size, settings: LowAltitude, random: () => number): Box {
   const { width, height } = scaled(size, between(settings.scale, random));
   const left = centredStart(size.width, width, jitter(width, settings.jitter, random));
   const top = centredStart(size.height, height, jitter(height, settings.jitter, random));
@@ -56,7 +54,7 @@ export function centerZoomCrop(
   size: Size,
   scale: readonly [number, number],
   random: () => number,
-): Crop {
+): Box {
   const { width, height } = scaled(size, between(scale, random));
   const left = Math.floor((size.width - width) / 2);
   const top = Math.floor((size.height - height) / 2);

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Crop, Size } from "./crops.ts";
+import type { Box, Size } from "./crops.ts";
 import { openImagescript } from "./decode_imagescript.ts";
 import { openSharp } from "./decode_sharp.ts";
 import { boxBeforeTurn, type Pixels, turnOfOrientation, turnPixels } from "./pixels.ts";
@@ -21,7 +21,7 @@ export interface Decoder {
   /** Reads no pixels. */
   header(bytes: Uint8Array): Promise<PictureHeader>;
   /** RGB of a box of the picture as stored: orientation not applied, transparency over black. */
-  region(bytes: Uint8Array, box: Crop): Promise<Uint8Array>;
+  region(bytes: Uint8Array, box: Box): Promise<Uint8Array>;
   /** @param quality 1 to 100. */
   encodeJpeg(pixels: Uint8Array, size: Size, quality: number): Promise<Uint8Array>;
   encodePng(pixels: Uint8Array, size: Size): Promise<Uint8Array>;
@@ -33,7 +33,7 @@ export interface DecodeOptions {
   width: number;
   height: number;
   /** Chooses a box of the upright picture; the whole picture without it. */
-  crop?: (picture: Size) => Crop;
+  crop?: (picture: Size) => Box;
   /** Path, named in errors. */
   name: string;
   /** The best that loads on this machine without it. */
@@ -45,7 +45,7 @@ export interface DecodedPicture {
   /** (height, width, 3) u8 RGB, row-major. */
   pixels: Pixels;
   /** The box that was cut out of the upright picture. */
-  crop: Crop;
+  crop: Box;
   /** Extent of the upright picture. */
   picture: Size;
 }

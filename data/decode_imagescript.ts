@@ -1,5 +1,5 @@
 import type { JPEGQuality } from "imagescript";
-import type { Crop, Size } from "./crops.ts";
+import type { Box, Size } from "./crops.ts";
 import type { Decoder, PictureHeader } from "./decode.ts";
 
 /**
@@ -40,7 +40,7 @@ export async function openImagescript(): Promise<Decoder> {
 }
 
 /** RGB of a box of RGBA pixels, laid over black. */
-function overBlack(rgba: Uint8ClampedArray, stride: number, box: Crop): Uint8Array {
+function overBlack(rgba: Uint8ClampedArray, stride: number, box: Box): Uint8Array {
   const rgb = new Uint8Array(box.width * box.height * 3);
   let o = 0;
   for (let y = box.top; y < box.top + box.height; y++) {

@@ -1,5 +1,5 @@
 import type { Sharp, SharpOptions } from "sharp";
-import type { Crop, Size } from "./crops.ts";
+import type { Box, Size } from "./crops.ts";
 import type { Decoder } from "./decode.ts";
 
 /** SVG, PDF and the like are programs more than pictures: a data set has no business with them. */
@@ -60,7 +60,7 @@ export async function openSharp(): Promise<Decoder> {
       }
       return { width, height, orientation: orientation ?? 1 };
     },
-    region(bytes: Uint8Array, box: Crop): Promise<Uint8Array> {
+    region(bytes: Uint8Array, box: Box): Promise<Uint8Array> {
       return awake(
         sharp(bytes, OPTIONS)
           .extract(box)

@@ -9,7 +9,7 @@
 import { augmentPicture, type Sample } from "./augment.ts";
 import type { AugmentSettings } from "./augment_settings.ts";
 import { ByteCache } from "./byte_cache.ts";
-import type { Crop, Size } from "./crops.ts";
+import type { Box, Size } from "./crops.ts";
 import { decodePicture, openDecoder } from "./decode.ts";
 import type { Pixels } from "./pixels.ts";
 
@@ -24,7 +24,7 @@ export interface PictureJob {
 
 /** A picture, or the line that says why there is none. */
 export type PictureResult =
-  | { pixels: Pixels; crop: Crop; picture: Size }
+  | { pixels: Pixels; crop: Box; picture: Size }
   | { error: string };
 
 /** What a worker is told first. */

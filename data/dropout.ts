@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Crop } from "./crops.ts";
+import type { Box } from "./crops.ts";
 import { integer } from "./random.ts";
 
 const GRID_CELLS = 10; // a side
@@ -17,10 +17,10 @@ const COARSE_SIDES = [0.1, 0.2] as const; // of the picture's side
  * @param size Side of the picture, px.
  * @see Chen et al. 2020, "GridMask data augmentation", arXiv:2001.04086
  */
-export function gridHoles(size: number): Crop[] {
+export function gridHoles(size: number): Box[] {
   const cell = Math.max(2, Math.floor(size / GRID_CELLS));
   const side = Math.min(Math.max(1, Math.floor(cell * GRID_RATIO)), cell - 1);
-  const holes: Crop[] = [];
+  const holes: Box[] = [];
   for (let top = 0; top < size; top += cell) {
     for (let left = 0; left < size; left += cell) {
       const width = Math.min(side, size - left);
@@ -39,7 +39,7 @@ export function gridHoles(size: number): Crop[] {
  * @see DeVries and Taylor 2017, "Improved regularization of convolutional neural networks with
  * Cutout", arXiv:1708.04552
  */
-export function coarseHoles(size: number, random: () => number): Crop[] {
+export function coarseHoles(size: number, random: () => number): Box[] {
   const [shortest, longest] = COARSE_SIDES.map((share) => Math.floor(share * size));
   return Array.from({ length: integer(...COARSE_HOLES, random) }, () => {
     const height = integer(shortest!, longest!, random);
@@ -51,7 +51,7 @@ export function coarseHoles(size: number, random: () => number): Crop[] {
 }
 
 /** Blackens rectangles in place. @param size Side of the picture, px. */
-export function blacken(pixels: Uint8Array, size: number, holes: readonly Crop[]): void {
+export function blacken(pixels: Uint8Array, size: number, holes: readonly Box[]): void {
   for (const { left, top, width, height } of holes) {
     for (let y = top; y < top + height; y++) {
       const start = (y * size + left) * 3;

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Crop, Size } from "./crops.ts";
+import type { Box, Size } from "./crops.ts";
 
 /** (height, width, 3) u8 RGB, row-major. */
 export type Pixels = Uint8Array<ArrayBuffer>;
@@ -47,7 +47,7 @@ export function turnPixels(pixels: Uint8Array, { width, height }: Size, turn: Tu
 }
 
 /** Where a box of the turned picture lies in the picture of extent `size` before its turn. */
-export function boxBeforeTurn(box: Crop, size: Size, turn: Turn): Crop {
+export function boxBeforeTurn(box: Box, size: Size, turn: Turn): Box {
   const { left, top, width, height } = turn.swapAxes
     ? { left: box.top, top: box.left, width: box.height, height: box.width }
     : box;

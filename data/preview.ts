@@ -1,4 +1,4 @@
-import type { Crop, Size } from "./crops.ts";
+import type { Size } from "./crops.ts";
 import { openDecoder } from "./decode.ts";
 import { createPictureMaker, type PictureResult } from "./decode_worker.ts";
 import { LETTER, writeLine } from "./lettering.ts";
@@ -68,6 +68,6 @@ function describe(result: PictureResult): string {
   return `${extent(crop)}+${crop.left}+${crop.top} of ${extent(picture)}`;
 }
 
-function extent({ width, height }: Size | Crop): string {
+function extent({ width, height }: Size): string {
   return `${width}x${height}`;
 }

@@ -3,17 +3,11 @@
  *
  * @module
  */
-import type { Size } from "../../data/crops.ts";
+import type { Box, Size } from "../../data/crops.ts";
 import type { Pixels } from "../../data/pixels.ts";
 
 /** sRGB, 0 to 255. */
 export type Colour = readonly [red: number, green: number, blue: number];
-
-/** A rectangle, px, origin at the top left. */
-export interface Box extends Size {
-  left: number;
-  top: number;
-}
 
 /** Rows of a letter, 5 × 7 dots. */
 const LETTERS: Readonly<Record<string, string>> = {

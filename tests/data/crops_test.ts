@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
-import { altitudeCropRange, centerZoomCrop, type Crop, lowAltitudeCrop } from "../../data/crops.ts";
+import { altitudeCropRange, type Box, centerZoomCrop, lowAltitudeCrop } from "../../data/crops.ts";
 import { counterRandom } from "../../data/random.ts";
 
 const DRAWS = 10_000;
 const PICTURE = { width: 4000, height: 3000 };
 const SETTINGS = { scale: [0.15, 0.30], jitter: 0.1 } as const;
 
-function draw(make: (random: () => number) => Crop): Crop[] {
+function draw(make: (random: () => number) => Box): Box[] {
   return Array.from({ length: DRAWS }, (_, i) => make(counterRandom(i)));
 }
 
