@@ -16,7 +16,8 @@ import {
   lowAltitudeCrop,
   type Size,
 } from "./crops.ts";
-import { type DecodedPicture, decodePicture, type Decoder } from "./decode.ts";
+import { type DecodedPicture, decodePicture } from "./decode.ts";
+import type { Decoder } from "./decoder.ts";
 import { blacken, coarseHoles, gridHoles } from "./dropout.ts";
 import { addNoise, blurKernel, convolve, sharpenKernel } from "./filter.ts";
 import { turnOfOrientation, turnOfQuarters, turnPixels } from "./pixels.ts";

@@ -1,6 +1,6 @@
 import type { JPEGQuality } from "imagescript";
 import type { Box, Size } from "./crops.ts";
-import type { Decoder, PictureHeader } from "./decode.ts";
+import type { Decoder, PictureHeader } from "./decoder.ts";
 
 /**
  * The decoder in WebAssembly, for machines on which sharp's native part does not load: JPEG and PNG
@@ -59,7 +59,7 @@ function overBlack(rgba: Uint8ClampedArray, stride: number, box: Box): Uint8Arra
  *
  * @throws {SyntaxError} If the bytes are neither, or end before their header does.
  */
-export function readHeader(bytes: Uint8Array): PictureHeader {
+function readHeader(bytes: Uint8Array): PictureHeader {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   try {
     if (view.getUint32(0) === 0x89504e47) { // "\x89PNG"; IHDR always comes first

@@ -1,6 +1,6 @@
 import type { Sharp, SharpOptions } from "sharp";
 import type { Box, Size } from "./crops.ts";
-import type { Decoder } from "./decode.ts";
+import type { Decoder } from "./decoder.ts";
 
 /** SVG, PDF and the like are programs more than pictures: a data set has no business with them. */
 const FORMATS: readonly string[] = ["jpeg", "png", "webp", "tiff", "gif", "heif", "jxl", "jp2"];

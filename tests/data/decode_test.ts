@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import sharp from "sharp";
-import { decodePicture, type Decoder, openDecoder, readPicture } from "../../data/decode.ts";
+import { decodePicture, openDecoder, readPicture } from "../../data/decode.ts";
 import { openImagescript } from "../../data/decode_imagescript.ts";
 import { openSharp } from "../../data/decode_sharp.ts";
+import type { Decoder } from "../../data/decoder.ts";
 import { assertClose } from "../testing.ts";
 
 const WIDTH = 5;

@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { crc32, deflateSync } from "node:zlib";
 import sharp, { type Sharp } from "sharp";
-import { type DecodedPicture, decodePicture, type Decoder, MAX_PIXELS } from "../../data/decode.ts";
+import { type DecodedPicture, decodePicture, MAX_PIXELS } from "../../data/decode.ts";
 import { openImagescript } from "../../data/decode_imagescript.ts";
 import { openSharp } from "../../data/decode_sharp.ts";
+import type { Decoder } from "../../data/decoder.ts";
 import { uniform } from "../testing.ts";
 import { assertRefusal, type Choices, fuzz, mutateBytes } from "./fuzz.ts";
 
