@@ -105,7 +105,7 @@ export function createPictureMaker({ settings, cacheBytes }: WorkerSetup): Pictu
 }
 
 /** Makes this thread answer jobs until it is terminated; loading this module in a worker calls it. */
-export function startDecodeWorker(): void {
+function startDecodeWorker(): void {
   const scope = self as unknown as Worker; // Deno's types know no worker's own scope
   const reply = (message: WorkerReply, transfer: Transferable[] = []) =>
     scope.postMessage(message, transfer);

@@ -66,7 +66,7 @@ export async function prepareTraining(
 }
 
 /** What a run needs, and what it would need with flags that save memory. */
-export function memoryAdvice(gpu: Gpu, options: MemoryOptions): string {
+function memoryAdvice(gpu: Gpu, options: MemoryOptions): string {
   const { checkpointing, precision, batchSize, microBatch } = options;
   const need = (changes: Partial<MemoryOptions>) => {
     const { total } = trainingMemory(gpu, { ...options, ...changes });
