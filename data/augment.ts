@@ -63,6 +63,7 @@ export function queryView(source: string): View {
  *
  * @param bytes The whole file.
  * @returns (size, size, 3) u8 RGB, and the box it shows.
+ * @throws {RangeError} If the file declares more than `MAX_PIXELS`, or the altitude is not above 0.
  * @throws {SyntaxError} If the picture cannot be decoded.
  */
 export async function augmentPicture(

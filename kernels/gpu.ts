@@ -410,7 +410,13 @@ export function writeTensor(gpu: Gpu, tensor: Tensor, values: HostArray): void {
   }
 }
 
-/** Copies host values into a new tensor; see {@linkcode writeTensor}. */
+/**
+ * Copies host values into a new tensor; see {@linkcode writeTensor}.
+ *
+ * @throws {RangeError} If the number of values is not that of the shape.
+ * @throws {TypeError} If the array does not have the tensor's type.
+ * @throws {GpuMemoryError} If it is larger than the adapter can bind.
+ */
 export function uploadTensor(
   gpu: Gpu,
   values: HostArray,

@@ -88,8 +88,8 @@ export function linearsOf({ qkv, proj, fc1, fc1x, fc2 }: Block): Linear[] {
 /**
  * Uploads a backbone and hangs the adapters into its layers.
  *
- * @throws {RangeError} If the image is not made of whole patches, or an adapter names a layer that
- *   the backbone does not have.
+ * @throws {RangeError} If the image is not made of whole patches, an adapter names a layer that the
+ *   backbone does not have, or the precision is f16 and the GPU has none.
  */
 export function uploadNetwork(
   gpu: Gpu,
@@ -205,7 +205,11 @@ export function uploadNetwork(
   };
 }
 
-/** Most images whose widest activation can be bound. */
+/**
+ * Most images whose widest activation can be bound.
+ *
+ * @throws {RangeError} If that of one image cannot.
+ */
 export function largestPiece(
   gpu: Gpu,
   { config, tokens, precision }: Pick<Network, "config" | "tokens" | "precision">,

@@ -70,7 +70,7 @@ const NEUTRAL: ReadonlyMap<string, readonly unknown[]> = new Map([
  * Parses and checks a configuration.
  *
  * @param text JSON.
- * @throws {SyntaxError} If it is not JSON.
+ * @throws {SyntaxError} If it is not JSON, or a pattern is no expression or could take forever.
  * @throws {TypeError} If a field is missing or malformed, or an option is not supported. Errors name
  *   the field only; the caller adds the file.
  */
