@@ -1,4 +1,4 @@
-import { readPicture } from "./decode.ts";
+import { readBytes } from "./read.ts";
 
 /** Bytes of files, the most recently used ones up to a limit. */
 export class ByteCache {
@@ -22,7 +22,7 @@ export class ByteCache {
    * @throws {Error} If the file cannot be read.
    */
   async read(path: string): Promise<Uint8Array> {
-    const bytes = this.#files.get(path) ?? await readPicture(path);
+    const bytes = this.#files.get(path) ?? await readBytes(path);
     if (bytes.length > this.#limit) return bytes;
     if (!this.#files.delete(path)) this.#held += bytes.length;
     this.#files.set(path, bytes);

@@ -1,6 +1,7 @@
 import { existsSync, statSync } from "node:fs";
-import { checkHeader, readPicture } from "./decode.ts";
+import { checkHeader } from "./decode.ts";
 import { type Picture, picturePath } from "./pairs.ts";
+import { readBytes } from "./read.ts";
 
 const CONCURRENCY = 16; // hides the latency of a disk
 /** Bytes in which nearly every picture says what it is. */
@@ -63,7 +64,7 @@ async function faultOf(path: string): Promise<string | null> {
     // The head may not be enough, nor show what is wrong.
   }
   try {
-    await checkHeader(await readPicture(path), path);
+    await checkHeader(await readBytes(path), path);
     return null;
   } catch (error) {
     return (error as Error).message;

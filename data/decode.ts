@@ -44,21 +44,6 @@ export function openDecoder(): Promise<Decoder> {
 }
 
 /**
- * Reads the bytes of a picture.
- *
- * @throws {Error} If the file is not there or cannot be read.
- */
-export async function readPicture(path: string): Promise<Uint8Array> {
-  try {
-    return await Deno.readFile(path);
-  } catch (cause) {
-    const [reason] = (cause as Error).message.split(": readfile"); // it repeats the path
-    const found = cause instanceof Deno.errors.NotFound ? "no such file" : reason;
-    throw new Error(`Cannot read ${path}: ${found}`, { cause });
-  }
-}
-
-/**
  * Checks what a picture says of itself, as {@linkcode decodePicture} does before it reads pixels.
  *
  * @param bytes The file, or so much of its start as holds the header.

@@ -3,10 +3,10 @@
  *
  * @module
  */
-import { readFile, stat } from "node:fs/promises";
 import { basename, isAbsolute, join, posix, resolve } from "node:path";
 import { parseJson, show } from "./json.ts";
 import { asDegrees, checkEntry, referencesOf, toLocation } from "./raw_entry.ts";
+import { cannotRead, readText } from "./read.ts";
 
 /** A picture of a data set; (root, folder, name) is its key. */
 export interface Picture {
@@ -98,21 +98,10 @@ export function picturePath({ root, folder, name }: Picture): string {
  * @throws {Error} If it cannot be read.
  */
 export async function readPairsText(path: string): Promise<string> {
-  let bytes: Uint8Array;
-  try {
-    const info = await stat(path);
-    if (!info.isFile()) throw new Error("it is not a file"); // a device may have no end
-    checkSize(path, info.size);
-    bytes = await readFile(path);
-  } catch (cause) {
-    if (cause instanceof RangeError) throw cause;
-    throw new Error(`Cannot read ${path}: ${(cause as Error).message}`, { cause });
-  }
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  } catch (cause) {
-    throw new SyntaxError(`Cannot parse ${path}: it is not UTF-8 text`, { cause });
-  }
+  const { isFile, size } = await Deno.stat(path).catch(cannotRead(path));
+  if (!isFile) throw new Error(`Cannot read ${path}: it is not a file`); // a device may have no end
+  checkSize(path, size);
+  return await readText(path);
 }
 
 /**

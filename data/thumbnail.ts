@@ -4,8 +4,9 @@
  * @module
  */
 import type { Size } from "./crops.ts";
-import { decodePicture, openDecoder, readPicture } from "./decode.ts";
+import { decodePicture, openDecoder } from "./decode.ts";
 import { type Pixels, turnOfOrientation } from "./pixels.ts";
+import { readBytes } from "./read.ts";
 
 /** A small upright picture. */
 export interface Thumbnail extends Size {
@@ -23,7 +24,7 @@ const FINER = 4;
  * @throws {Error} If the picture cannot be read or decoded.
  */
 export async function readThumbnail(path: string, side: number): Promise<Thumbnail> {
-  const bytes = await readPicture(path);
+  const bytes = await readBytes(path);
   const stored = await (await openDecoder()).header(bytes);
   const scale = side / Math.max(stored.width, stored.height);
   const [width, height] = [stored.width, stored.height]

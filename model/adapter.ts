@@ -12,6 +12,7 @@ import type { PoolMode } from "../kernels/pool.ts";
 import { knownModel, parameterShapes, type ViTConfig } from "./config.ts";
 import { exists, wholeFolder, writeFolderAtomic } from "./files.ts";
 import { show } from "../data/json.ts";
+import { readText } from "../data/read.ts";
 import {
   isTarget,
   MAX_PATH,
@@ -310,26 +311,23 @@ function readHead({ tensors }: SafetensorsFile, take: Take): HeadWeights {
 
 async function readConfig(folder: string): Promise<PeftConfig> {
   const path = join(folder, CONFIG_FILE);
+  const text = await readText(path).catch(async (error: Error) => {
+    const info = await Deno.stat(folder).catch(() => null);
+    if (info?.isFile) {
+      throw new TypeError(
+        `Cannot read ${folder}: it is a file, expected its folder, ${dirname(folder)}`,
+      );
+    }
+    const isMissing = error.cause instanceof Deno.errors.NotFound;
+    const below = isMissing ? await adapterBelow(folder) : null;
+    if (below === null) throw error;
+    throw new Error(`${error.message}, expected an adapter's folder, as ${below}`);
+  });
   try {
-    return parsePeftConfig(await Deno.readTextFile(path));
+    return parsePeftConfig(text);
   } catch (cause) {
-    const { NotFound, NotADirectory } = Deno.errors; // Windows says the first of both
-    if (cause instanceof NotFound || cause instanceof NotADirectory) {
-      const info = await Deno.stat(folder).catch(() => null);
-      if (info?.isFile) {
-        throw new TypeError(
-          `Cannot read ${folder}: it is a file, expected its folder, ${dirname(folder)}`,
-        );
-      }
-      const below = await adapterBelow(folder);
-      const wanted = below === null ? "" : `, expected an adapter's folder, as ${below}`;
-      throw new NotFound(`Cannot read ${path}: there is no such file${wanted}`);
-    }
-    if (!(cause instanceof TypeError || cause instanceof SyntaxError)) {
-      throw new Error(`Cannot read ${path}: ${(cause as Error).message}`, { cause });
-    }
     const Kind = cause instanceof SyntaxError ? SyntaxError : TypeError;
-    throw new Kind(`Cannot load ${path}: ${cause.message}`, { cause });
+    throw new Kind(`Cannot load ${path}: ${(cause as Error).message}`, { cause });
   }
 }
 

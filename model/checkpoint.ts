@@ -10,6 +10,7 @@ import { z } from "zod";
 import { type Adapter, encodeAdapter, readAdapter } from "./adapter.ts";
 import { oldFolder, recoverFolder, revertFolder, writeFolderAtomic } from "./files.ts";
 import { parseJson } from "../data/json.ts";
+import { readBytes, readText } from "../data/read.ts";
 import { encodeSafetensors, readSafetensors, toFloat32 } from "./safetensors.ts";
 import type { OptimiserState } from "./trainer.ts";
 
@@ -166,16 +167,4 @@ function parseState(
 function summary(content: Uint8Array | string): { bytes: number; sha256: string } {
   const bytes = typeof content === "string" ? new TextEncoder().encode(content) : content;
   return { bytes: bytes.length, sha256: createHash("sha256").update(bytes).digest("hex") };
-}
-
-async function readText(path: string): Promise<string> {
-  return new TextDecoder().decode(await readBytes(path));
-}
-
-async function readBytes(path: string): Promise<Uint8Array> {
-  try {
-    return await Deno.readFile(path);
-  } catch (cause) {
-    throw new Error(`Cannot load ${path}: ${(cause as Error).message}`, { cause });
-  }
 }

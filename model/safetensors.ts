@@ -11,6 +11,7 @@
  *
  * @module
  */
+import { cannotRead } from "../data/read.ts";
 import { sizeOf } from "../kernels/gpu.ts";
 import { bytesIn, writeFileAtomic } from "./files.ts";
 import { headerLength, parseHeader } from "./safetensors_header.ts";
@@ -211,13 +212,9 @@ function inFile<T>(path: string, check: () => T): T {
 }
 
 async function openFile(path: string): Promise<Deno.FsFile> {
-  const info = await Deno.stat(path).catch((error) => {
-    if (error instanceof Deno.errors.NotFound) return null;
-    throw error;
-  });
-  if (info === null) throw new Deno.errors.NotFound(`Cannot read ${path}: there is no such file`);
-  if (info.isDirectory) throw new TypeError(`Cannot read ${path}: it is a folder, expected a file`);
-  return await Deno.open(path);
+  const { isDirectory } = await Deno.stat(path).catch(cannotRead(path));
+  if (isDirectory) throw new TypeError(`Cannot read ${path}: it is a folder, expected a file`);
+  return await Deno.open(path).catch(cannotRead(path));
 }
 
 /** Fills `into` from the position of the file on. */

@@ -131,7 +131,7 @@ function pairsPath(file: string, dataRoot: string | null): string {
   const [isHere, isInRoot] = [file, inRoot].map((path) => existsSync(path));
   if (!isHere && !isInRoot) {
     throw new Deno.errors.NotFound(
-      `Cannot read ${file}: there is no such file, and none in the data root ${dataRoot}`,
+      `Cannot read ${file}: no such file, and none in the data root ${dataRoot}`,
     );
   }
   if (!isHere) return inRoot;

@@ -3,8 +3,9 @@
  *
  * @module
  */
-import { mkdir, readFile } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { readText } from "../data/read.ts";
 import project from "../deno.json" with { type: "json" };
 import type { TuneLevel } from "../kernels/tune.ts";
 import { writeFileAtomic } from "../model/files.ts";
@@ -52,7 +53,7 @@ export async function keepLayouts(
 
 async function storedLayouts(file: string): Promise<Map<string, string>> {
   try {
-    const stored: unknown = JSON.parse(await readFile(file, "utf8"));
+    const stored: unknown = JSON.parse(await readText(file));
     const entries = typeof stored === "object" && stored !== null ? Object.entries(stored) : [];
     return new Map(entries.filter(([, layout]) => typeof layout === "string"));
   } catch {

@@ -1,4 +1,4 @@
-import { readFile } from "node:fs/promises";
+import { readText } from "../data/read.ts";
 import { parseMetrics, reportHtml, type ReportInput } from "../eval/report.ts";
 import { writeFileAtomic } from "../model/files.ts";
 import type { RunFolder } from "./run_folder.ts";
@@ -12,7 +12,7 @@ export async function writeRunReport(
   input: Pick<ReportInput, "config" | "evaluation" | "seed">,
 ): Promise<void> {
   try {
-    const metrics = parseMetrics(await readFile(folder.join("metrics.jsonl"), "utf8"));
+    const metrics = parseMetrics(await readText(folder.join("metrics.jsonl")));
     const html = await reportHtml({ ...input, ...metrics, title: folder.path });
     await writeFileAtomic(folder.join("report.html"), html);
   } catch (error) {

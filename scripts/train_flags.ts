@@ -10,6 +10,7 @@ import {
   parseAugmentSettings,
 } from "../data/augment_settings.ts";
 import type { Entry, Pair } from "../data/pairs.ts";
+import { readText } from "../data/read.ts";
 import { LORA_TARGETS } from "../model/init.ts";
 import { type FlagSpec, type FlagValues, refuseUnused, UsageError } from "./cli.ts";
 import { checkImgSize, DATA_FLAGS, MODEL_FLAGS } from "./flags.ts";
@@ -312,12 +313,4 @@ export function smoothingOf(weights: Float32Array, flags: TrainFlags): Float32Ar
   return flags.with_weight
     ? weights.map((weight) => 1 / (1 + Math.exp(flags.k * weight)))
     : new Float32Array(weights.length).fill(flags.label_smoothing);
-}
-
-async function readText(path: string): Promise<string> {
-  try {
-    return (await Deno.readTextFile(path)).replace(/^\ufeff/, ""); // editors on Windows mark UTF-8
-  } catch (cause) {
-    throw new Error(`Cannot read ${path}: ${(cause as Error).message}`, { cause });
-  }
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { decodePicture, readPicture } from "../data/decode.ts";
+import { decodePicture } from "../data/decode.ts";
 import { loadEmbedder, type LoadOptions } from "../load_embedder.ts";
 import { type Adapter, writeAdapter } from "../model/adapter.ts";
 import { modelConfig } from "../model/config.ts";
@@ -47,7 +47,7 @@ embedderTest("embedPictures() gives a row of unit length to each path, in order"
 embedderTest("embedPictures() embeds what embed() does of the decoded pixels", async () => {
   using embedder = await loadEmbedder({ weights, adapter, imgSize });
   const size = { width: imgSize, height: imgSize };
-  const { pixels } = await decodePicture(await readPicture(TILE), { ...size, name: TILE });
+  const { pixels } = await decodePicture(await Deno.readFile(TILE), { ...size, name: TILE });
   assert.deepEqual(await embedder.embedPictures([TILE]), await embedder.embedder.embed(pixels));
 });
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import sharp from "sharp";
-import { decodePicture, openDecoder, readPicture } from "../../data/decode.ts";
+import { decodePicture, openDecoder } from "../../data/decode.ts";
 import { openImagescript } from "../../data/decode_imagescript.ts";
 import { openSharp } from "../../data/decode_sharp.ts";
 import type { Decoder } from "../../data/decoder.ts";
@@ -254,13 +254,6 @@ Deno.test("openDecoder() falls back to imagescript where sharp does not load", a
   }).output();
   const text = new TextDecoder();
   assert.equal(text.decode(stdout).trim(), "imagescript", text.decode(stderr));
-});
-
-Deno.test("readPicture() says which file is missing", async () => {
-  await assert.rejects(readPicture("no/such.jpg"), {
-    name: "Error",
-    message: "Cannot read no/such.jpg: no such file",
-  });
 });
 
 /** A 4 x 4 TIFF of zeros; `format` is 1 for unsigned, 2 for signed, 3 for floats. */

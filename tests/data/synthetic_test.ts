@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { decodePicture, openDecoder, readPicture } from "../../data/decode.ts";
+import { decodePicture, openDecoder } from "../../data/decode.ts";
 import { distanceMetres } from "../../data/geo.ts";
 import { type Entry, parseEntries, picturePath } from "../../data/pairs.ts";
 import {
@@ -119,14 +119,14 @@ Deno.test("writeSource() writes pairs that parse, of pictures that decode", () =
 
     const decoder = await openDecoder();
     for (const name of filesOf([...train, ...test])) {
-      const bytes = await readPicture(name);
+      const bytes = await Deno.readFile(name);
       const { width, height } = await decoder.header(bytes);
       const isPhoto = name.endsWith(".JPG");
       assert.deepEqual([width, height], isPhoto ? [48, 32] : [128, 128]);
       const { pixels } = await decodePicture(bytes, { width: 16, height: 16, name });
       assert(Math.max(...pixels) - Math.min(...pixels) > 20, `${name} shows nothing`);
     }
-    const map = await decoder.header(await readPicture(join(root, "map.jpg")));
+    const map = await decoder.header(await Deno.readFile(join(root, "map.jpg")));
     assert.deepEqual([map.width, map.height], [500, 200]); // 1000 m x 400 m
   }));
 

@@ -205,7 +205,7 @@ Deno.test("encodeAdapter() names layers one by one where a block lacks a kind", 
 folderTest("readAdapter() says which folder is meant", async (run) => {
   const fails = (path: string, message: string) =>
     assert.rejects(readAdapter(path), { message: `Cannot read ${message}` });
-  const missing = `${join(run, "adapter_config.json")}: there is no such file`;
+  const missing = `${join(run, "adapter_config.json")}: no such file`;
   await fails(run, missing);
   for (const name of ["last", "best_overall", "final"]) {
     await writeAdapter(join(run, name), makeAdapter());
@@ -412,7 +412,7 @@ folderTest("readAdapter() names a configuration that it cannot read", async (fol
 
 folderTest("readAdapter() names the file that is missing or is not JSON", async (folder) => {
   await assert.rejects(readAdapter(folder), {
-    message: `Cannot read ${join(folder, "adapter_config.json")}: there is no such file`,
+    message: `Cannot read ${join(folder, "adapter_config.json")}: no such file`,
   });
   await writePeft(folder, peftConfig, peftTensors);
   await Deno.writeTextFile(join(folder, "adapter_config.json"), "{");

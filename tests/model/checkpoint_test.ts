@@ -94,7 +94,8 @@ folderTest(
 /** The error names the file and is one line. */
 async function assertDamaged(folder: string, file: string, what: string): Promise<void> {
   await assert.rejects(loadCheckpoint(folder), (error: Error) => {
-    assert(error.message.startsWith(`Cannot load ${join(folder, file)}: `), error.message);
+    const verb = what === "gone" ? "read" : "load";
+    assert(error.message.startsWith(`Cannot ${verb} ${join(folder, file)}: `), error.message);
     assert(!error.message.includes("\n"), error.message);
     return true;
   }, `${file} ${what}`);
@@ -184,7 +185,7 @@ for (const name of ["trainer.json", "adapter_model.safetensors"]) {
     try {
       await assert.rejects(
         recoverCheckpoint(folder),
-        new Error(`Cannot load ${join(folder, name)}: Input/output error (os error 5)`),
+        new Error(`Cannot read ${join(folder, name)}: Input/output error (os error 5)`),
       );
     } finally {
       Deno.readFile = readFile;

@@ -223,7 +223,7 @@ Deno.test("writeSafetensors() writes what readSafetensors() reads", async () => 
     const file = await readSafetensors(path);
     assert.deepEqual(toFloat32(file, "b", [2, 3]), tensors.get("b")!.data);
     await assert.rejects(readSafetensors(join(folder, "b")), {
-      message: `Cannot read ${join(folder, "b")}: there is no such file`,
+      message: `Cannot read ${join(folder, "b")}: no such file`,
     });
     await assert.rejects(readSafetensors(folder), {
       message: `Cannot read ${folder}: it is a folder, expected a file`,

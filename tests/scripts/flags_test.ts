@@ -48,7 +48,7 @@ Deno.test("readEntries() takes the path as it is given, else in the data root", 
     assert.deepEqual(await names("other.json", root), [[root, "outside.png"]]);
     await assert.rejects(names("none.json", root), {
       name: "NotFound",
-      message: `Cannot read none.json: there is no such file, and none in the data root ${root}`,
+      message: `Cannot read none.json: no such file, and none in the data root ${root}`,
     });
 
     await write("pairs.json", "here.png");
