@@ -6,7 +6,7 @@
 import { z } from "zod";
 import type { ColourJitter } from "./colour.ts";
 import type { LowAltitude } from "./crops.ts";
-import { parseJson, show } from "./json.ts";
+import { parseJson, problemOf } from "./json.ts";
 
 /** A probability, 0 to 1: 0 is off, 1 is always. */
 export interface Chance {
@@ -117,16 +117,10 @@ export function parseAugmentSettings(text: string, path: string): AugmentSetting
   const json = parseJson(text, `Cannot parse ${path}: `);
   const { data, error } = schema.safeParse(json);
   if (error !== undefined) {
-    const { path: keys, code, message } = error.issues[0]!;
-    const found = keys.reduce((value, key) => (value as Record<PropertyKey, unknown>)[key], json);
-    const where = keys.length === 0 ? "it" : `"${keys.join(".")}"`;
+    const { path: keys, code } = error.issues[0]!;
     const isUnknown = keys.length === 0 && code === "unrecognized_keys";
     const known = isUnknown ? `, known are ${Object.keys(AUGMENT_DEFAULTS).join(", ")}` : "";
-    const wanted = message.replace(/^Invalid (input|option): |^Too \w+: /, "")
-      .replace(/, received .*/, "");
-    throw new TypeError(
-      `Cannot parse ${path}: ${where} is ${show(found)}, ${wanted}${known}`,
-    );
+    throw new TypeError(`Cannot parse ${path}: ${problemOf(error, json)}${known}`);
   }
   return overlay(AUGMENT_DEFAULTS, data);
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { z } from "zod";
 
 /**
  * Parses JSON.
@@ -24,6 +25,18 @@ export function show(value: unknown): string {
   // JSON has no infinity, but 1e999 is read as one.
   const text = printable(typeof value === "number" ? `${value}` : JSON.stringify(value));
   return text.length > 60 ? `${text.slice(0, 60)}...` : text;
+}
+
+/** The first problem that a schema has with a value: `"a.b" is 3, expected string`. */
+export function problemOf({ issues }: z.ZodError, value: unknown): string {
+  const { path, message } = issues[0]!;
+  const found = path.reduce<unknown>(
+    (part, key) => (part as Record<PropertyKey, unknown>)[key],
+    value,
+  );
+  const place = path.length === 0 ? "it" : show(path.join("."));
+  const wanted = message.replaceAll(/^Invalid (input|option): |^Too \w+: |, received .*/g, "");
+  return `${place} is ${show(found)}, ${wanted}`;
 }
 
 function printable(text: string): string {

@@ -135,7 +135,7 @@ export function parseEntries(text: string, options: ParseOptions): Entry[] {
     const raw = checkEntry(value, where);
     const root = raw.data_root ?? dataRoot;
     if (root === undefined) {
-      throw new TypeError(`${where} key "data_root": is missing, and no --data_root is given`);
+      throw new TypeError(`${where}: "data_root" is missing, and no --data_root is given`);
     }
     const source = raw.dataset_source ?? (basename(resolve(root)).toLowerCase() || "data");
     return { ...raw, where, root: withoutSlash(root), source };
@@ -150,7 +150,7 @@ export function parseEntries(text: string, options: ParseOptions): Entry[] {
     if (swapped.length > 0 && out.length === 0 && isMostlyDegrees) {
       const { where, drone_loc_x_y: found } = swapped[0]!;
       throw new TypeError(
-        `${where} key "drone_loc_x_y": is ${show(found)}, expected latitude before longitude`,
+        `${where}: "drone_loc_x_y" is ${show(found)}, expected latitude before longitude`,
       );
     }
     if (out.length > 0 || (far.length > 0 && far.length >= near.length)) inMetres.add(source);
@@ -166,7 +166,7 @@ export function parseEntries(text: string, options: ParseOptions): Entry[] {
       const id = pictureKey({ root, folder: plain(dir), name: plain(name) });
       const known = pictures.get(id);
       if (known !== undefined) return known;
-      checkPicture(picture, `${where} key "${key}"`, allowOutsideRoot);
+      checkPicture(picture, `${where}: "${key}"`, allowOutsideRoot);
       pictures.set(id, picture);
       return picture;
     };

@@ -4,7 +4,7 @@
  * @module
  */
 import { z } from "zod";
-import { show } from "./json.ts";
+import { problemOf, show } from "./json.ts";
 import type { Location, PairMode } from "./pairs.ts";
 
 const point = z.tuple([z.number(), z.number()]); // zod's number is finite
@@ -67,23 +67,14 @@ export interface RawReference {
  */
 export function checkEntry(value: unknown, where: string): RawEntry {
   const { data, error } = schema.safeParse(value);
-  if (error !== undefined) {
-    const { path, message } = error.issues[0]!;
-    let found: unknown = value;
-    for (const part of path) found = (found as Record<PropertyKey, unknown>)[part];
-    const [key, ...rest] = path;
-    const place = key === undefined ? "" : ` key "${String(key)}":`;
-    const item = rest.map((part) => `[${String(part)}] `).join("");
-    const wanted = message.replace(/^Invalid input: |^Too \w+: /, "").replace(/, received .*/, "");
-    throw new TypeError(`${where}${place} ${item}is ${show(found)}, ${wanted}`);
-  }
+  if (error !== undefined) throw new TypeError(`${where}: ${problemOf(error, value)}`);
   for (const mode of ["pos", "pos_semipos"] as const) {
     const { length } = data[`pair_${mode}_sate_img_list`] ?? [];
     for (const list of ["weight", "loc_x_y", "loc_lat_lon"] as const) {
       const key = `pair_${mode}_sate_${list}_list` as const;
       const found = data[key]?.length ?? length;
       if (found !== length) {
-        throw new TypeError(`${where} key "${key}": has ${found} values for ${length} pictures`);
+        throw new TypeError(`${where}: "${key}" has ${found} values for ${length} pictures`);
       }
     }
   }
@@ -102,7 +93,7 @@ function checkOrder(raw: RawEntry, where: string): void {
   const [lat, lon] = query;
   if (references.every((each) => isNear(each, [lon, lat]))) {
     throw new TypeError(
-      `${where} key "drone_loc_lat_lon": is ${show(query)}, expected latitude before longitude, ` +
+      `${where}: "drone_loc_lat_lon" is ${show(query)}, expected latitude before longitude, ` +
         "as in the lists of its references",
     );
   }

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { type Adapter, encodeAdapter, readAdapter } from "./adapter.ts";
 import { oldFolder, recoverFolder, revertFolder, writeFolderAtomic } from "./files.ts";
-import { parseJson } from "../data/json.ts";
+import { parseJson, problemOf } from "../data/json.ts";
 import { readBytes, readText } from "../data/read.ts";
 import { encodeSafetensors, readSafetensors, toFloat32 } from "./safetensors.ts";
 import type { OptimiserState } from "./trainer.ts";
@@ -150,10 +150,7 @@ function parseState(
 ): { files: z.infer<typeof STATE>["files"]; progress: RunProgress } {
   const json = parseJson(text, `Cannot load ${path}: `);
   const { error } = STATE.safeParse(json);
-  if (error) {
-    const [issue] = error.issues;
-    throw new TypeError(`Cannot load ${path}: key "${issue!.path.join(".")}": ${issue!.message}`);
-  }
+  if (error) throw new TypeError(`Cannot load ${path}: ${problemOf(error, json)}`);
   const { sha256, ...state } = json as z.infer<typeof STATE>; // keys in the file's order
   if (stateText(state) !== text) {
     throw new SyntaxError(

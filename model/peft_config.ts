@@ -7,7 +7,7 @@
  * @module
  */
 import { z } from "zod";
-import { parseJson, show } from "../data/json.ts";
+import { parseJson, problemOf, show } from "../data/json.ts";
 
 /** The fields that decide what is computed, with PEFT's own names. */
 export interface PeftConfig {
@@ -37,7 +37,7 @@ const SCHEMA = z.looseObject({
   lora_alpha: z.number(),
   lora_dropout: z.number().min(0).lt(1).default(0),
   use_rslora: z.boolean().default(false),
-  target_modules: z.union([z.string(), z.array(z.string())]),
+  target_modules: z.union([z.string(), z.array(z.string())], "expected string or array of strings"),
   modules_to_save: z.array(z.string()).nullable().default(null),
   rank_pattern: z.record(z.string(), z.int().positive()).default({}),
   alpha_pattern: z.record(z.string(), z.number()).default({}),
@@ -75,11 +75,9 @@ const NEUTRAL: ReadonlyMap<string, readonly unknown[]> = new Map([
  *   the field only; the caller adds the file.
  */
 export function parsePeftConfig(text: string): PeftConfig {
-  const { data: config, error } = SCHEMA.safeParse(parseJson(text));
-  if (error) {
-    const { path, message } = error.issues[0]!;
-    throw new TypeError(path.length > 0 ? `${show(path.join("."))}: ${message}` : message);
-  }
+  const json = parseJson(text);
+  const { data: config, error } = SCHEMA.safeParse(json);
+  if (error) throw new TypeError(problemOf(error, json));
   for (const [option, value] of Object.entries(config)) {
     if (Object.hasOwn(SCHEMA.shape, option) || HARMLESS.has(option)) continue;
     if (isEmpty(value) || NEUTRAL.get(option)?.includes(value)) continue;

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { parseJson, show } from "../../data/json.ts";
+import { z } from "zod";
+import { parseJson, problemOf, show } from "../../data/json.ts";
 
 Deno.test("parseJson() says what is wrong in one line, behind the start that it is given", () => {
   assert.deepEqual(parseJson('{"a": [1, null]}'), { a: [1, null] });
@@ -18,4 +19,22 @@ Deno.test("show() is short and on one line", () => {
   assert.equal(show("\x7f\x9b."), '" ."'); // JSON escapes neither
   assert.equal(show("x".repeat(58)), `"${"x".repeat(58)}"`);
   assert.equal(show("x".repeat(59)), `"${"x".repeat(59)}...`);
+});
+
+Deno.test("problemOf() names what a schema refuses, and shows it", () => {
+  const schema = z.strictObject({
+    a: z.array(z.number().max(9)),
+    b: z.enum(["x", "y"]).optional(),
+  });
+  const cases: [value: unknown, problem: string][] = [
+    [null, "it is null, expected object"],
+    [{}, '"a" is missing, expected array'],
+    [{ a: [1, "2"] }, '"a.1" is "2", expected number'],
+    [{ a: [10] }, '"a.0" is 10, expected number to be <=9'],
+    [{ a: [], b: "z" }, '"b" is "z", expected one of "x"|"y"'],
+    [{ a: [], c: 1 }, 'it is {"a":[],"c":1}, Unrecognized key: "c"'],
+  ];
+  for (const [value, problem] of cases) {
+    assert.equal(problemOf(schema.safeParse(value).error!, value), problem);
+  }
 });

@@ -11,59 +11,59 @@ import { counterRandom } from "../../data/random.ts";
 import { GTA, parse, SMALL } from "./entries.ts";
 
 const REFUSED: [entry: Record<string, unknown>, message: string][] = [
-  [{ drone_img_name: undefined }, 'key "drone_img_name": is missing, expected string'],
-  [{ drone_img_name: "" }, 'key "drone_img_name": is "", expected string to have >=1 characters'],
+  [{ drone_img_name: undefined }, '"drone_img_name" is missing, expected string'],
+  [{ drone_img_name: "" }, '"drone_img_name" is "", expected string to have >=1 characters'],
   [
     { pair_pos_sate_img_list: ["t.png", 7] },
-    'key "pair_pos_sate_img_list": [1] is 7, expected string',
+    '"pair_pos_sate_img_list.1" is 7, expected string',
   ],
   [
     { pair_pos_sate_weight_list: [0.1, 0.2] },
-    'key "pair_pos_sate_weight_list": has 2 values for 1 pictures',
+    '"pair_pos_sate_weight_list" has 2 values for 1 pictures',
   ],
   [
     { pair_pos_semipos_sate_loc_lat_lon_list: [[1, 2]] },
-    'key "pair_pos_semipos_sate_loc_lat_lon_list": has 1 values for 0 pictures',
+    '"pair_pos_semipos_sate_loc_lat_lon_list" has 1 values for 0 pictures',
   ],
   [
     { pair_pos_sate_weight_list: [null] },
-    'key "pair_pos_sate_weight_list": [0] is null, expected number',
+    '"pair_pos_sate_weight_list.0" is null, expected number',
   ],
   [
     { pair_pos_sate_weight_list: [-0.5] },
-    'key "pair_pos_sate_weight_list": [0] is -0.5, expected number to be >=0',
+    '"pair_pos_sate_weight_list.0" is -0.5, expected number to be >=0',
   ],
   [
     { pair_pos_sate_weight_list: "INFINITE" },
-    'key "pair_pos_sate_weight_list": [0] is Infinity, expected number',
+    '"pair_pos_sate_weight_list.0" is Infinity, expected number',
   ],
-  [{ drone_loc_x_y: [1] }, 'key "drone_loc_x_y": is [1], expected array to have >=2 items'],
+  [{ drone_loc_x_y: [1] }, '"drone_loc_x_y" is [1], expected array to have >=2 items'],
   [
     { drone_loc_lat_lon: [7, 46], pair_pos_sate_loc_lat_lon_list: [[46.01, 7]] },
-    'key "drone_loc_lat_lon": is [7,46], expected latitude before longitude, as in the lists of ' +
+    '"drone_loc_lat_lon" is [7,46], expected latitude before longitude, as in the lists of ' +
     "its references",
   ],
   [
     { drone_loc_lat_lon: [95, 7] },
-    'key "drone_loc_lat_lon": [0] is 95, expected a latitude from -90 to 90, then the longitude',
+    '"drone_loc_lat_lon.0" is 95, expected a latitude from -90 to 90, then the longitude',
   ],
-  [{ altitude_meters: 0 }, 'key "altitude_meters": is 0, expected number to be >0'],
-  [{ duplicate_id: 1.5 }, 'key "duplicate_id": is 1.5, expected int'],
+  [{ altitude_meters: 0 }, '"altitude_meters" is 0, expected number to be >0'],
+  [{ duplicate_id: 1.5 }, '"duplicate_id" is 1.5, expected int'],
   [
     { dataset_source: "../x" },
-    'key "dataset_source": is "../x", expected 1 to 64 characters, no slash, and not "overall"',
+    '"dataset_source" is "../x", expected 1 to 64 characters, no slash, and not "overall"',
   ],
   [
     { dataset_source: "Overall" },
-    'key "dataset_source": is "Overall", expected 1 to 64 characters, no slash, and not "overall"',
+    '"dataset_source" is "Overall", expected 1 to 64 characters, no slash, and not "overall"',
   ],
   [
     { drone_img_name: ["x".repeat(70)] },
-    `key "drone_img_name": is ["${"x".repeat(58)}..., expected string`,
+    `"drone_img_name" is ["${"x".repeat(58)}..., expected string`,
   ],
   [
     { drone_img_name: "a\u0000b" },
-    'key "drone_img_name": {"root":"/data/GTA","folder":"drone","name":"a\\u0000b"} ' +
+    '"drone_img_name": {"root":"/data/GTA","folder":"drone","name":"a\\u0000b"} ' +
     "holds control characters, expected a path",
   ],
 ];
@@ -73,7 +73,7 @@ for (const [change, message] of REFUSED) {
     const text = JSON.stringify([SMALL, { ...SMALL, ...change }]).replace('"INFINITE"', "[1e999]");
     assert.throws(() => parse(text), {
       name: "TypeError",
-      message: `Cannot parse a.json: entry 1 ${message}`,
+      message: `Cannot parse a.json: entry 1: ${message}`,
     });
   });
 }
@@ -90,12 +90,11 @@ Deno.test("parseEntries() refuses what is no array of entries, in one line", () 
   });
   assert.throws(() => parse([null]), {
     name: "TypeError",
-    message: "Cannot parse a.json: entry 0 is null, expected object",
+    message: "Cannot parse a.json: entry 0: it is null, expected object",
   });
   assert.throws(() => parseEntries(JSON.stringify([SMALL]), { path: "a.json" }), {
     name: "TypeError",
-    message:
-      'Cannot parse a.json: entry 0 key "data_root": is missing, and no --data_root is given',
+    message: 'Cannot parse a.json: entry 0: "data_root" is missing, and no --data_root is given',
   });
   assert.throws(() => parse(" ".repeat(MAX_PAIRS_BYTES + 1)), {
     name: "RangeError",
@@ -122,7 +121,7 @@ for (const [folder, name] of OUTSIDE) {
     const query = [{ ...SMALL, drone_img_dir: folder, drone_img_name: name }];
     assert.throws(() => parse(query), {
       name: "TypeError",
-      message: `Cannot parse a.json: entry 0 key "drone_img_name": ${found} ` +
+      message: `Cannot parse a.json: entry 0: "drone_img_name": ${found} ` +
         `is not inside the data root, ${wanted}`,
     });
     assert.equal(parse(query, { allowOutsideRoot: true })[0]!.query.name, called);
@@ -133,7 +132,7 @@ for (const [folder, name] of OUTSIDE) {
       pair_pos_semipos_sate_img_list: ["ok.png", name],
       pair_pos_sate_img_list: [],
     }];
-    assert.throws(() => parse(reference), /key "pair_pos_semipos_sate_img_list": .* not inside/);
+    assert.throws(() => parse(reference), /"pair_pos_semipos_sate_img_list": .* not inside/);
   });
 }
 

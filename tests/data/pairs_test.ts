@@ -127,8 +127,7 @@ Deno.test("parseEntries() tells degrees from metres by all values of a source", 
   for (const others of [[], [at("visloc", [32.3, 119.8], [32.3005, 119.8])]]) {
     assert.throws(() => units(...others, at("visloc", [119.8, 32.3], [119.8, 32.3005])), {
       name: "TypeError",
-      message:
-        `Cannot parse a.json: entry ${others.length} key "drone_loc_x_y": is [119.8,32.3], ` +
+      message: `Cannot parse a.json: entry ${others.length}: "drone_loc_x_y" is [119.8,32.3], ` +
         "expected latitude before longitude",
     });
   }
@@ -186,7 +185,7 @@ Deno.test("parseEntries() ignores unknown keys, also those that name a prototype
   assert.deepEqual(parse(text), parse([SMALL]));
   assert.equal(parse(text)[0]!.altitudeMeters, null);
   assert.throws(() => parse(`[{"__proto__": ${JSON.stringify(SMALL)}}]`), {
-    message: 'Cannot parse a.json: entry 0 key "drone_img_dir": is missing, expected string',
+    message: 'Cannot parse a.json: entry 0: "drone_img_dir" is missing, expected string',
   });
 });
 

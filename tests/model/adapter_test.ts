@@ -270,12 +270,12 @@ const refusedOptions: [options: Record<string, unknown>, message: string][] = [
   [{ init_lora_weights: "pissa" }, 'option "init_lora_weights" is "pissa", which is not supported'],
   [{ option_of_tomorrow: 1 }, 'option "option_of_tomorrow" is 1, which is not supported'],
   [{ modules_to_save: ["head", "norm"] }, '"modules_to_save" has "norm", only "head" is supported'],
-  [{ peft_type: "IA3" }, '"peft_type": Invalid input: expected "LORA"'],
-  [{ r: undefined }, '"r": Invalid input: expected number, received undefined'],
-  [{ lora_alpha: undefined }, '"lora_alpha": Invalid input: expected number, received undefined'],
-  [{ target_modules: null }, '"target_modules": Invalid input'],
-  [{ lora_dropout: 1 }, '"lora_dropout": Too big: expected number to be <1'],
-  [{ rank_pattern: { qkv: 0 } }, '"rank_pattern.qkv": Too small: expected number to be >0'],
+  [{ peft_type: "IA3" }, '"peft_type" is "IA3", expected "LORA"'],
+  [{ r: undefined }, '"r" is missing, expected number'],
+  [{ lora_alpha: undefined }, '"lora_alpha" is missing, expected number'],
+  [{ target_modules: null }, '"target_modules" is null, expected string or array of strings'],
+  [{ lora_dropout: 1 }, '"lora_dropout" is 1, expected number to be <1'],
+  [{ rank_pattern: { qkv: 0 } }, '"rank_pattern.qkv" is 0, expected number to be >0'],
 ];
 for (const [options, message] of refusedOptions) {
   folderTest(`readAdapter() refuses ${JSON.stringify(options)}`, async (folder) => {

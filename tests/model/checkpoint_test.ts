@@ -133,7 +133,7 @@ folderTest("loadCheckpoint() says which key of the state is wrong", async (folde
   });
   await assert.rejects(
     loadCheckpoint(folder),
-    /^TypeError: Cannot load .*trainer\.json: key "losses\.sum": /,
+    /^TypeError: Cannot load .*trainer\.json: "losses\.sum" is null, expected number$/,
   );
 });
 

@@ -154,7 +154,7 @@ Deno.test("merge refuses what it cannot merge, in words", async () => {
     const outside = ["--gta_json", json, "--gta_root", folder];
     await assert.rejects(
       run(...outside),
-      /entry 0 key "pair_pos_sate_img_list": "b.png" in "\.\."/,
+      /entry 0: "pair_pos_sate_img_list": "b.png" in "\.\."/,
     );
     await run(...outside, "--allow_outside_root");
   });
