@@ -91,7 +91,6 @@ export * from "./data/sampler.ts";
 export {
   alignEmbeddings,
   type EmbeddingTensors,
-  type FloatTensor as EmbeddingTensor,
   type NamedEmbeddings,
   normaliseRows,
   parseEmbeddings,

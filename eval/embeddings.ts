@@ -14,16 +14,10 @@ import type { Embeddings } from "./ranks.ts";
 
 const SIDES = ["query", "gallery"] as const;
 
-/** A tensor as it is read and written. */
-export interface FloatTensor {
-  shape: readonly number[];
-  /** Row-major. */
-  data: Float32Array;
-}
-
 /** Content of a safetensors file. */
 export interface EmbeddingTensors {
-  tensors: Map<string, FloatTensor>;
+  /** By name; the values are row-major. */
+  tensors: Map<string, { shape: readonly number[]; data: Float32Array }>;
   metadata: Record<string, string>;
 }
 
