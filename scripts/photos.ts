@@ -1,5 +1,5 @@
-import { statSync } from "node:fs";
 import { join } from "node:path";
+import { cannotRead } from "../data/read.ts";
 import { listPictures } from "../eval/folder.ts";
 
 /**
@@ -9,15 +9,17 @@ import { listPictures } from "../eval/folder.ts";
  */
 export function expandFolders(paths: readonly string[]): string[] {
   return paths.flatMap((path) => {
-    let isFolder: boolean;
-    try {
-      isFolder = statSync(path).isDirectory();
-    } catch (cause) {
-      throw new Error(`Cannot read ${path}: ${(cause as Error).message}`, { cause });
-    }
-    if (!isFolder) return [path];
+    if (!isFolder(path)) return [path];
     const names = listPictures(path);
     if (names.length > 0) return names.map((name) => join(path, name));
     throw new Error(`Cannot embed ${path}: there is no picture in it, expected at least 1`);
   });
+}
+
+function isFolder(path: string): boolean {
+  try {
+    return Deno.statSync(path).isDirectory;
+  } catch (cause) {
+    return cannotRead(path)(cause as Error);
+  }
 }

@@ -16,6 +16,11 @@ Deno.test("embed refuses a folder without pictures before it reads the adapter",
   }
 });
 
+Deno.test("embed refuses a picture that is not there before it reads the adapter", () =>
+  assert.rejects(main(["--adapter", "none", "--pictures", "no.jpg", "--output", "e.safetensors"]), {
+    message: "Cannot read no.jpg: no such file",
+  }));
+
 Deno.test("embed refuses flags of a pairs file with --pictures", () =>
   assert.rejects(main(["--model", "vits16", "--pictures", ".", "--output", "e", "--same_map"]), {
     name: "UsageError",
