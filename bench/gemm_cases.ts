@@ -70,6 +70,7 @@ export function gemmCase(
   const workspace = parts > 0 ? room.zeros([parts]) : null;
   return {
     name,
+    isHalf: typeOf("a") === "f16" && (shape.roundsB || typeOf("b") === "f16"),
     record(plan) {
       gemm(plan, {
         form,

@@ -49,7 +49,7 @@ export async function benchKernels(
     const room = new Room(gpu);
     try {
       for (const time of await timeCases(gpu, casesOf(room), rounds)) {
-        row([...place, ...cells(time, place[1], ceilings)]);
+        row([...place, ...cells(time, ceilings)]);
       }
     } finally {
       room.destroy();
@@ -68,22 +68,21 @@ export async function benchKernels(
 
 /** The ceiling that takes longer for this much work is the one that binds. */
 export function boundOf(
-  { flops, bytes }: Pick<KernelTime, "flops" | "bytes">,
-  precision: Precision,
+  { isHalf, flops, bytes }: Pick<KernelTime, "isHalf" | "flops" | "bytes">,
   { fma, matrix, copy }: Ceilings,
 ): { by: "fma" | "matrix" | "copy"; ms: number } {
   const copying = bytes / copy / 1e6;
   // Sums are f32 whatever the operands' type.
-  const [by, rate] = precision === "f16" && matrix !== null
+  const [by, rate] = isHalf && matrix !== null
     ? ["matrix", matrix] as const
     : ["fma", fma.f32!] as const;
   const computing = flops / rate / 1e6;
   return computing > copying ? { by, ms: computing } : { by: "copy", ms: copying };
 }
 
-function cells(time: KernelTime, precision: Precision, ceilings: Ceilings): Cell[] {
+function cells(time: KernelTime, ceilings: Ceilings): Cell[] {
   const { name, gpu, wall, flops, bytes } = time;
-  const bound = boundOf(time, precision, ceilings);
+  const bound = boundOf(time, ceilings);
   return [
     ...[name, gpu.min, gpu.median, wall.min],
     ...[flops / gpu.min / 1e6 || null, bytes / gpu.min / 1e6],

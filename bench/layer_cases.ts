@@ -54,9 +54,11 @@ export function attentionCases(room: Room, options: CaseOptions): KernelCase[] {
     return takeRows(values, d, rows);
   };
   const one = { batch: 1, tokens, heads: 1, prefix, ...rope };
+  const isHalf = precision === "f16";
   return [
     {
       name: "attention",
+      isHalf,
       record: (plan) => attention(plan, input),
       async check() {
         const expected = attentionCpu(lastHead(qkv.host, 3), one).out;
@@ -65,6 +67,7 @@ export function attentionCases(room: Room, options: CaseOptions): KernelCase[] {
     },
     {
       name: "attention backward",
+      isHalf,
       record: (plan) => attentionBackward(plan, { ...input, dOut: dOut.tensor, delta, dQkv }),
       async check() {
         const expected = attentionBackwardCpu(lastHead(qkv.host, 3), lastHead(dOut.host, 1), one);

@@ -94,6 +94,8 @@ export async function settled<T extends { wall: number }>(
 /** A kernel, or a few that belong together, ready to be timed. */
 export interface KernelCase {
   name: string;
+  /** What it multiplies is stored as f16, so that matrix units may take it. */
+  isHalf?: boolean;
   /** Records it once. */
   record(plan: Plan): void;
   /** Reads results and compares them; throws. */
@@ -103,6 +105,8 @@ export interface KernelCase {
 /** One label of a case, by call. */
 export interface KernelTime {
   name: string;
+  /** As of its {@linkcode KernelCase}. */
+  isHalf: boolean;
   gpu: Summary;
   /** Milliseconds of the host for all labels of the case: encode, submit, wait. */
   wall: Summary;
@@ -136,7 +140,7 @@ export async function timeCases(
   for (const test of cases) tasks.push(await prepareCase(gpu, test));
   if (!gpu.isCpu) await settled(tasks[0]!);
   const samples = await interleave(rounds, tasks);
-  return samples.flatMap((runs, i) => timesOf(cases[i]!.name, runs));
+  return samples.flatMap((runs, i) => timesOf(cases[i]!, runs));
 }
 
 /** Compiles, runs and checks a case, and finds out how many calls make a sample. */
@@ -173,7 +177,10 @@ function byCall({ label, ms, flops, bytes }: ProfileRow, calls: number): Profile
 }
 
 /** Rows of a case, named after it and, where it has more than one label, after each. */
-function timesOf(name: string, runs: readonly KernelSample[]): KernelTime[] {
+function timesOf(
+  { name, isHalf = false }: KernelCase,
+  runs: readonly KernelSample[],
+): KernelTime[] {
   const wall = summarise(runs.map((run) => run.wall));
   const labels = runs[0]!.rows.map((row) => row.label);
   return labels.map((label) => {
@@ -181,7 +188,7 @@ function timesOf(name: string, runs: readonly KernelSample[]): KernelTime[] {
     const { flops, bytes } = rows[0]!;
     const gpu = summarise(rows.map(({ ms }) => ms));
     const full = label.startsWith(name) ? label : `${name}: ${label}`;
-    return { name: labels.length === 1 ? name : full, gpu, wall, flops, bytes };
+    return { name: labels.length === 1 ? name : full, isHalf, gpu, wall, flops, bytes };
   });
 }
 

@@ -66,16 +66,16 @@ export function writeBatch(
   trainer.write(benchPixels(2 * pairs, size), new Float32Array(pairs).fill(0.1));
 }
 
-const batches = new Map<number, Uint8Array<ArrayBuffer>>();
+const batches = new Map<string, Uint8Array<ArrayBuffer>>();
 
 /** Pictures of noise, each in a colour of its own, made once. */
 export function benchPixels(images: number, size: number): Uint8Array<ArrayBuffer> {
   const each = size ** 2 * 3;
-  const length = images * each;
+  const key = `${images} of ${size}`;
   const half = (n: number, factor: number) => Math.imul(n, factor) >>> 25; // 0 to 127
   const colour = (i: number) => half(3 * Math.floor(i / each) + i % 3 + 1, 2246822519);
-  const found = batches.get(length) ??
-    Uint8Array.from({ length }, (_, i) => colour(i) + half(i, 2654435761));
-  batches.set(length, found);
+  const found = batches.get(key) ??
+    Uint8Array.from({ length: images * each }, (_, i) => colour(i) + half(i, 2654435761));
+  batches.set(key, found);
   return found;
 }

@@ -86,11 +86,16 @@ const COLUMNS = [
   ...["GFLOP/s", "GB", "GB/s", ...GROUPS.map(([name]) => `${name} ms`)],
 ];
 
-/** Prints the table `step`. */
+/**
+ * Prints the table `step`.
+ *
+ * @param agree Checks what every run gave, before the next ones are timed.
+ */
 export async function benchStep(
   gpu: Gpu,
   report: Report,
   { variants, rounds, ...rest }: StepBenchOptions,
+  agree = agreement(),
 ): Promise<void> {
   const { config, size, pairs, rank } = rest;
   const row = report.table(
@@ -98,7 +103,6 @@ export async function benchStep(
     COLUMNS,
     `${config.name}, ${config.depth} blocks, ${size} px, r = ${rank}; GB is what kernels must move`,
   );
-  const agree = agreement();
   const steps = variants.map((variant) => () =>
     sampleStep(gpu, { ...rest, ...variant }, (results) => agree(results, variant))
   );

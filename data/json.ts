@@ -39,6 +39,11 @@ export function problemOf({ issues }: z.ZodError, value: unknown): string {
   return `${place} is ${show(found)}, ${wanted}`;
 }
 
+/** A JSON value a line, as `jq` and pandas read them. */
+export function jsonLines(values: readonly unknown[]): string {
+  return values.map((value) => JSON.stringify(value) + "\n").join("");
+}
+
 function printable(text: string): string {
   return text.replaceAll(/\p{Cc}+/gu, " ");
 }

@@ -202,7 +202,8 @@ function matchRows(names: readonly string[], pictures: readonly Picture[], path:
   if (problems.length === 0) return rows;
   throw new RangeError(
     `Cannot find the embeddings of ${problems.length} of ${pictures.length} pictures in ${path}, ` +
-      `which has ${names.length} such as "${names[0] ?? ""}": first, ${problems[0]}`,
+      `which has ${names.length}${names.length > 0 ? ` such as "${names[0]}"` : ""}: ` +
+      `first, ${problems[0]}`,
   );
 }
 

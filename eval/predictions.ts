@@ -10,13 +10,17 @@ import type { Protocol } from "./protocol.ts";
 import { type Verdict, verdictOf } from "./report/verdict.ts";
 
 /** A reference among the best of a query. */
-export interface PredictedReference {
+export interface RankedReference {
   /** Its picture, named as in files of embeddings. */
   reference: string;
-  /** Cosine of the embeddings. */
+  /** Product of the embeddings: their cosine, or less where a video's frames were averaged. */
   score: number;
-  verdict: Verdict;
   location: Location | null;
+}
+
+/** The same where the truth is known. */
+export interface PredictedReference extends RankedReference {
+  verdict: Verdict;
   /** To the query; null where one of the two has no place. */
   metres: number | null;
 }
@@ -27,7 +31,7 @@ export interface Prediction {
   query: string;
   source: string;
   location: Location | null;
-  /** Of its best positive, from 1; null if it has none. */
+  /** Of its best positive, from 1; null if it has none, as a query of University-1652 may. */
   rank: number | null;
   /** Best first, at most `TOP_K`. */
   top: PredictedReference[];
@@ -60,9 +64,4 @@ export function predictionsOf(
       }),
     };
   });
-}
-
-/** A JSON object a line, as `jq` and pandas read them. */
-export function predictionLines(predictions: readonly Prediction[]): string {
-  return predictions.map((prediction) => JSON.stringify(prediction) + "\n").join("");
 }

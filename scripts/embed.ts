@@ -7,6 +7,7 @@
  * @module
  */
 import { checkRoots } from "../data/check_pictures.ts";
+import { picturePath } from "../data/pairs.ts";
 import { type NamedEmbeddings, pictureNames, toTensors } from "../eval/embeddings.ts";
 import { adapterFiles } from "../model/adapter.ts";
 import { writeSafetensors } from "../model/safetensors.ts";
@@ -60,6 +61,7 @@ export async function main(args: string[]): Promise<void> {
   const protocol = file === null ? null : protocolOf(await readEntries(file, source), flags);
   const paths = expandFolders(flags.pictures);
   const listed = protocol && picturesOf(protocol);
+  checkOutputs([flags.output], [...paths, ...listed?.map(picturePath) ?? []]);
   if (listed) checkRoots(listed);
   const roots = listed ? rootsOf(listed, flags.allow_outside_root) : flags.pictures;
   keepReading([...roots, ...modelFiles(flags)]);

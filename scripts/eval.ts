@@ -8,10 +8,11 @@
  * @module
  */
 import { checkRoots } from "../data/check_pictures.ts";
+import { jsonLines } from "../data/json.ts";
 import { alignEmbeddings } from "../eval/embeddings.ts";
 import { evaluate } from "../eval/evaluate.ts";
 import { resultLines } from "../eval/lines.ts";
-import { predictionLines, predictionsOf } from "../eval/predictions.ts";
+import { predictionsOf } from "../eval/predictions.ts";
 import { checkQuery, rankImage } from "../eval/rank_image.ts";
 import { reportHtml } from "../eval/report.ts";
 import { adapterFiles } from "../model/adapter.ts";
@@ -108,7 +109,7 @@ export async function main(args: string[]): Promise<void> {
   }
   if (flags.predictions !== null) {
     const predictions = predictionsOf(evaluated.protocol, evaluated.evaluation);
-    await writeFileAtomic(flags.predictions, predictionLines(predictions));
+    await writeFileAtomic(flags.predictions, jsonLines(predictions));
     console.error(`predictions: ${flags.predictions}`);
   }
   if (flags.report !== null) {

@@ -6,11 +6,14 @@
  * @module
  */
 import { checkRoots } from "../data/check_pictures.ts";
-import { type Location, picturePath } from "../data/pairs.ts";
-import { alignEmbeddings, pictureNames } from "../eval/embeddings.ts";
+import { jsonLines } from "../data/json.ts";
+import { picturePath } from "../data/pairs.ts";
+import { alignEmbeddings, pictureNames, takeRows } from "../eval/embeddings.ts";
+import type { RankedReference } from "../eval/predictions.ts";
 import { galleryOf } from "../eval/protocol.ts";
 import type { Embeddings } from "../eval/ranks.ts";
 import { searchGallery } from "../kernels/search.ts";
+import type { PictureEmbedder } from "../load_embedder.ts";
 import { adapterFiles } from "../model/adapter.ts";
 import { writeFileAtomic } from "../model/files.ts";
 import { parseFlags, runScript, UsageError } from "./cli.ts";
@@ -22,7 +25,6 @@ import { layoutsFile } from "./layouts.ts";
 import { checkOutputs } from "./outputs.ts";
 import { folderOf, keepOnly, keepReading, modelFiles, rootsOf } from "./permissions.ts";
 import { expandFolders } from "./photos.ts";
-import { say } from "./progress.ts";
 
 const { data_root, gallery, allow_outside_root } = DATA_FLAGS;
 
@@ -44,7 +46,7 @@ export const FLAGS = {
   embeddings: {
     type: "string",
     unit: "file",
-    help: "their embeddings, which `embed` has made with the same model: they are not made anew",
+    help: "their embeddings by `embed` and the same model: only a few are made anew, to check that",
   },
   top_k: { type: "integer", default: 5, min: 1, help: "references to name for each photo" },
   output: { type: "string", unit: "file", help: "write there, not to stdout" },
@@ -57,21 +59,16 @@ export const COMMAND = {
   summary: "finds where photos were taken, among the references of a pairs file",
 };
 
-/** Cosine of two embeddings of a picture by one model in f32 and f16 is above 0.9999. */
-const SAME_MODEL = 0.99;
+/** Least cosine of two embeddings of a picture: f16 moves one by 1 % of its length at most. */
+const SAME_MODEL = 0.9999;
+const CHECKED = 4; // references of a file
 
 /** What is printed of a photo, as JSON on one line. */
 export interface Located {
   /** Path of the photo. */
   picture: string;
   /** The references that it is most like, best first. */
-  top: {
-    /** Its picture, named as in files of embeddings. */
-    reference: string;
-    /** Cosine of the embeddings. */
-    score: number;
-    location: Location | null;
-  }[];
+  top: RankedReference[];
 }
 
 /** Runs the command. */
@@ -101,74 +98,84 @@ export async function main(args: string[]): Promise<void> {
     throw new TypeError(`Cannot search ${flags.references}: it names no reference`);
   }
   const pictures = references.map(({ picture }) => picture);
+  const paths = pictures.map(picturePath);
   const photos = expandFolders(flags.pictures);
+  checkOutputs([flags.output], [...photos, ...paths]);
   checkRoots(pictures);
   const roots = rootsOf(pictures, allowOutsideRoot);
   keepReading([...roots, flags.embeddings, ...flags.pictures, ...modelFiles(flags)]);
-  const known = flags.embeddings === null ? null : alignEmbeddings(
-    await readEmbeddings(flags.embeddings),
-    { queries: [], gallery: references },
-    flags.embeddings,
-  );
+  const known = flags.embeddings === null ? null : {
+    path: flags.embeddings,
+    ...alignEmbeddings(
+      await readEmbeddings(flags.embeddings),
+      { queries: [], gallery: references },
+      flags.embeddings,
+    ),
+  };
 
   using loaded = await loadForFlags(flags);
-  const { gpu, embedder, dim, imgSize } = loaded;
-  const reading = { imgSize, numWorkers: flags.num_workers };
-  const embed = (paths: readonly string[]) => embedWithBar(embedder, paths, reading);
-  const paths = pictures.map(picturePath);
-  if (known) await checkModel(known, { paths, embed, file: flags.embeddings! });
-  const found = await searchGallery(gpu, {
-    gallery: known?.gallery ?? await embed(paths),
-    queries: await embed(photos),
-    dim,
-    k: flags.top_k,
-  });
+  const { num_workers: numWorkers, top_k: k } = flags;
+  const sides = await embedSides(loaded, { photos, paths, known, numWorkers });
+  const found = await searchGallery(loaded.gpu, { ...sides, dim: loaded.dim, k });
   const names = pictureNames(pictures);
-  const lines = found.map(({ top, topScores }, i) => {
-    const located: Located = {
-      picture: photos[i]!,
-      top: top.map((j, rank) => ({
-        reference: names[j]!,
-        score: topScores[rank]!,
-        location: references[j]!.location,
-      })),
-    };
-    return JSON.stringify(located);
-  });
-  if (flags.output === null) { for (const line of lines) say("stdout", line); }
-  else await writeFileAtomic(flags.output, lines.map((line) => `${line}\n`).join(""));
+  const text = jsonLines(found.map(({ top, topScores }, i): Located => ({
+    picture: photos[i]!,
+    top: top.map((j, rank) => ({
+      reference: names[j]!,
+      score: topScores[rank]!,
+      location: references[j]!.location,
+    })),
+  })));
+  if (flags.output === null) console.log(text.trimEnd());
+  else await writeFileAtomic(flags.output, text);
 }
 
 /**
- * Embeds a few references anew: embeddings of another model, or at another size, tell nothing here.
+ * Embeds photos and references; of references that are known a few, to compare.
  *
- * @throws {TypeError} If one differs from the file's by more than precisions do.
+ * @throws {TypeError} If those that are known are another model's.
  */
-async function checkModel(
-  { gallery, dim }: Embeddings,
-  { paths, embed, file }: {
+async function embedSides(
+  { embedder, dim, imgSize }: PictureEmbedder,
+  { photos, paths, known, numWorkers }: {
+    photos: readonly string[];
+    /** Of the references. */
     paths: readonly string[];
-    embed: (paths: readonly string[]) => Promise<Float32Array>;
-    file: string;
+    /** What a file has of them. */
+    known: Embeddings & { path: string } | null;
+    numWorkers: number;
   },
-): Promise<void> {
-  const rows = [...new Set([0, 1, 2, 3].map((i) => Math.floor(i * paths.length / 4)))];
-  const anew = await embed(rows.map((row) => paths[row]!));
-  if (anew.length !== rows.length * dim) {
+): Promise<{ queries: Float32Array; gallery: Float32Array }> {
+  if (known && known.dim !== dim) {
     throw new TypeError(
-      `Cannot use ${file}: its embeddings have ${dim} values, expected this model's ` +
-        `${anew.length / rows.length}`,
+      `Cannot use ${known.path}: its embeddings have ${known.dim} values, expected this model's ${dim}`,
     );
   }
+  const rows = known ? spread(paths.length, CHECKED) : [...paths.keys()];
+  // Photos first: one that cannot be read is better known before hours of work.
+  const all = [...photos, ...rows.map((row) => paths[row]!)];
+  const embeddings = await embedWithBar(embedder, all, { imgSize, numWorkers });
+  const queries = embeddings.subarray(0, photos.length * dim);
+  const gallery = embeddings.subarray(photos.length * dim);
+  if (!known) return { queries, gallery };
+
+  const stored = takeRows(known.gallery, dim, rows);
   rows.forEach((row, i) => {
     let cosine = 0;
-    for (let d = 0; d < dim; d++) cosine += gallery[row * dim + d]! * anew[i * dim + d]!;
+    for (let d = i * dim; d < (i + 1) * dim; d++) cosine += stored[d]! * gallery[d]!;
     if (cosine >= SAME_MODEL) return;
     throw new TypeError(
-      `Cannot use ${file}: its embedding of ${paths[row]} is another model's, its cosine with ` +
-        `this one's is ${cosine.toFixed(3)}, expected ${SAME_MODEL} or more`,
+      `Cannot use ${known.path}: another model has made it, or this one at another size, as its ` +
+        `embedding of ${paths[row]} has a cosine of ${cosine.toFixed(5)} with the one made here, ` +
+        `expected ${SAME_MODEL} or more`,
     );
   });
+  return { queries, gallery: known.gallery };
+}
+
+/** So many numbers below `length`, evenly spread, or all. */
+function spread(length: number, count: number): number[] {
+  return [...new Set(Array.from({ length: count }, (_, i) => Math.floor(i * length / count)))];
 }
 
 if (import.meta.main) await runScript(main);

@@ -12,7 +12,7 @@ export function expandFolders(paths: readonly string[]): string[] {
     if (!isFolder(path)) return [path];
     const names = listPictures(path);
     if (names.length > 0) return names.map((name) => join(path, name));
-    throw new Error(`Cannot embed ${path}: there is no picture in it, expected at least 1`);
+    throw new Error(`Cannot find pictures in ${path}: there is none, expected at least 1`);
   });
 }
 

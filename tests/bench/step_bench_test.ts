@@ -46,10 +46,15 @@ gpuTest({
 }, async (gpu) => {
   const report = new Report(gpu, () => {});
   const plain = { precision: "f32", dropout: 0, checkpointing: false } as const;
+  const [checked, agree] = [[] as string[], agreement()];
   await benchStep(gpu, report, {
     ...{ config: modelConfig("vits16", { depth: 2 }), size: 32, pairs: 2, rank: 8, rounds: 1 },
     variants: [plain, { ...plain, checkpointing: true }, { ...plain, dropout: 0.1 }],
+  }, (results, { dropout }) => {
+    checked.push(`${results.moments ? "step" : "embedding"} ${dropout}`);
+    agree(results, { dropout });
   });
+  assert.deepEqual(checked, ["step 0", "step 0", "step 0.1", "embedding 0"]);
   const rows = report.rows("step") as Record<string, number>[];
   assert.deepEqual(rows.map(({ work, dropout }) => `${work} ${dropout}`), [
     "step 0",
@@ -174,4 +179,16 @@ gpuTest({
   assert.deepEqual(await trainer.results(), [], "nothing is left behind");
   embedder.destroy();
   trainer.destroy();
+});
+
+Deno.test("benchPixels() gives every picture a colour of its own", () => {
+  for (const [images, size] of [[4, 32], [1, 64], [4, 32]] as const) {
+    const pixels = benchPixels(images, size);
+    assert.equal(pixels.length, images * size ** 2 * 3);
+    const colours = Array.from({ length: images }, (_, image) => {
+      const own = pixels.subarray(image * size ** 2 * 3, (image + 1) * size ** 2 * 3);
+      return own.filter((_, i) => i % 3 === 0).reduce((sum, value) => sum + value, 0) / size ** 2;
+    });
+    assert.equal(new Set(colours.map((colour) => Math.round(colour / 4))).size, images);
+  }
 });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { z } from "zod";
-import { parseJson, problemOf, show } from "../../data/json.ts";
+import { jsonLines, parseJson, problemOf, show } from "../../data/json.ts";
 
 Deno.test("parseJson() says what is wrong in one line, behind the start that it is given", () => {
   assert.deepEqual(parseJson('{"a": [1, null]}'), { a: [1, null] });
@@ -37,4 +37,9 @@ Deno.test("problemOf() names what a schema refuses, and shows it", () => {
   for (const [value, problem] of cases) {
     assert.equal(problemOf(schema.safeParse(value).error!, value), problem);
   }
+});
+
+Deno.test("jsonLines() ends every line", () => {
+  assert.equal(jsonLines([]), "");
+  assert.equal(jsonLines([{ a: 1 }, "b\n"]), '{"a":1}\n"b\\n"\n');
 });

@@ -61,7 +61,7 @@ for (const layout of Object.keys(GEMM_LAYOUTS) as GemmLayout[]) {
 
 tintTest("Tint compiles the ceiling of matrix units", async (gpu) => {
   const plan = new Plan(gpu);
-  matrixCase(new Room(gpu), { count: 8, groups: 1 }).record(plan);
+  matrixCase(gpu, new Room(gpu), 8).record(plan);
   await plan.ready();
 });
 

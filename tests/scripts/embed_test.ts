@@ -8,7 +8,7 @@ Deno.test("embed refuses a folder without pictures before it reads the adapter",
     await Deno.writeTextFile(join(folder, "notes.txt"), "");
     const output = join(folder, "embeddings.safetensors");
     await assert.rejects(main(["--adapter", "none", "--pictures", folder, "--output", output]), {
-      message: `Cannot embed ${folder}: there is no picture in it, expected at least 1`,
+      message: `Cannot find pictures in ${folder}: there is none, expected at least 1`,
     });
     await assert.rejects(Deno.stat(output), Deno.errors.NotFound);
   } finally {
