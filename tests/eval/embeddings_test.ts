@@ -140,7 +140,7 @@ Deno.test("alignEmbeddings() refuses pictures with no row, two, or a shared one"
     [["other/a.png"], one, /of 1 of 1 pictures.*1 such as "other\/a.png".*tiles.a.png fits 0 rows/],
     [["tiles/a.png", "tiles/a.png"], one, /tiles.a.png fits 2 rows, wanted 1/],
     [["a.png"], ["r/x/a.png", "r/y/a.png"], /of 1 of 2 .*"a.png" fits r.x.a.png and r.y.a.png/],
-    [[], one, /which has 0 such as ""/],
+    [[], one, /which has 0: first, /],
   ];
   for (const [names, paths, message] of cases) {
     assert.throws(() => align(names, paths), { name: "RangeError", message });
