@@ -159,24 +159,30 @@ async function main(args: string[]): Promise<void> {
   refuseUnused("bench", flags, Object.fromEntries(unused), because);
   const gpu = await openGpu(hostOf(flags));
   try {
-    if (topics.some(({ needsClock }) => needsClock)) await openClock(gpu);
     if (flags.precision === "f16" && !gpu.hasF16) {
       throw new Error(`Cannot measure f16 on ${gpu.name}: it has no shader-f16`);
     }
     const report = new Report(gpu);
     const level = flags.tune;
     const answers = await readLayouts(level);
-    startTuning(gpu, { level, answers });
     const save = async () => flags.json !== null && await report.save(flags.json);
     await save(); // a file that cannot be written is better known before hours of work
-    for (const { run } of topics) {
-      await run(gpu, report, flags);
+    for (const { needsClock, run } of topics) {
+      // A device of its own: textures that kernels were read through would count as the step's.
+      const own = await openGpu(hostOf(flags));
+      try {
+        if (needsClock) await openClock(own);
+        startTuning(own, { level, answers });
+        await run(own, report, flags);
+      } finally {
+        closeGpu(own);
+      }
       await save();
     }
-    const own = answersFor(gpu, answers);
-    if (own.size > 0) {
+    const tuned = answersFor(gpu, answers);
+    if (tuned.size > 0) {
       const row = report.table("layouts", ["kernel", "fastest"]);
-      for (const entry of own) row(entry);
+      for (const entry of tuned) row(entry);
     }
     await keepLayouts(answers);
     await save();

@@ -4,8 +4,9 @@
  *
  * @module
  */
-import type { Gpu } from "../kernels/gpu.ts";
+import { type Gpu, hasEightLanes } from "../kernels/gpu.ts";
 import { grid1d } from "../kernels/grid.ts";
+import { declareOperands } from "../kernels/operands.ts";
 import type { Precision } from "../model/network.ts";
 import { type KernelCase, timeCases } from "./measure.ts";
 import type { Report } from "./report.ts";
@@ -233,14 +234,20 @@ function copyCase(gpu: Gpu, room: Room): KernelCase {
   const size = Math.min(COPY_BYTES, gpu.device.limits.maxStorageBufferBindingSize) / 4;
   const from = room.values([size]);
   const to = room.zeros([size]);
+  const { source, asTexels } = declareOperands(
+    [{ name: "x", binding: 0, type: "f32", tensor: from.tensor }],
+    hasEightLanes(gpu),
+  );
   return {
     name: "copy",
     record(plan) {
       plan.add({
         label: "copy",
         code: copyCode,
+        include: [source],
         constants: { SIZE: size / 4 },
         tensors: [from.tensor, to],
+        asTexels,
         groups: grid1d(size / 4, 256),
       });
     },

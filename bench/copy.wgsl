@@ -1,8 +1,8 @@
-// Copies SIZE vec4s, one an invocation: the most a kernel moves.
+// Copies SIZE vec4s of x, one an invocation: the most a kernel moves. x_at(i) is declared by
+// operands.ts.
 
 override SIZE: u32 = 64;
 
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;
 @group(0) @binding(1) var<storage, read_write> y: array<vec4f>;
 
 @compute @workgroup_size(256)
@@ -12,5 +12,5 @@ fn main(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let i = (group.y * groups.x + group.x) * 256 + lane;
-  if (i < SIZE) { y[i] = x[i]; }
+  if (i < SIZE) { y[i] = x_at(i); }
 }

@@ -1,6 +1,7 @@
-import { sizeOf, type Tensor } from "./gpu.ts";
+import { hasEightLanes, sizeOf, type Tensor } from "./gpu.ts";
 import type { Activation } from "./gemm.ts";
 import { grid1d } from "./grid.ts";
+import { declareOperands } from "./operands.ts";
 import type { Plan } from "./plan.ts";
 import type { Dropout } from "./sites.ts";
 import { matrixOf, requireDropout, requireTensors } from "./shape.ts";
@@ -41,13 +42,18 @@ export function activate(
   requireTensors(label, [["y", y, shape, x.dtype]]);
   requireDropout(label, dropout);
   const count = sizeOf(shape) / 4;
+  const { source, asTexels } = declareOperands(
+    [{ name: "x", binding: 0, type: "Activation", tensor: x }],
+    hasEightLanes(plan.gpu),
+  );
   plan.add({
     label,
     code,
-    include: [gelu, relu, random],
+    include: [gelu, relu, random, source],
     constants: { COUNT: count, ACT: ACTS[activation], RATE: dropout?.rate ?? 0 },
     types: { Activation: x.dtype },
     tensors: [x, dropout?.site ?? plan.gpu.none, y],
+    asTexels,
     groups: grid1d(count, 64),
   });
 }

@@ -2,7 +2,7 @@
 //
 //   y = keep ∘ act(x)      keep: 0 with probability RATE, else 1 / (1 - RATE)
 //
-//   x, y  (4 * COUNT) elements
+//   x, y  (4 * COUNT) elements  x_at(i), vec4 number i, is declared by operands.ts
 //
 // One invocation per vec4. Elements are counted row-major, for the dropout too.
 
@@ -15,8 +15,7 @@ override RATE: f32 = 0;
 // When and where something is dropped: the keys of the mask, and the first element's number.
 struct Site { seed: u32, step: u32, stream: u32, first: u32 }
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<Activation>>;
-@group(0) @binding(1) var<storage, read> site: Site;
+@group(0) @binding(1) var<uniform> site: Site;
 @group(0) @binding(2) var<storage, read_write> y: array<vec4<Activation>>;
 
 @compute @workgroup_size(64)
@@ -27,7 +26,7 @@ fn main(
 ) {
   let i = (group.y * groups.x + group.x) * 64u + lane;
   if (i >= COUNT) { return; }
-  var value = vec4f(x[i]);
+  var value = x_at(i);
   if (ACT == 1u) { value = gelu(value); }
   if (ACT == 2u) { value = relu(value); }
   if (RATE > 0.0) {

@@ -39,8 +39,8 @@ struct Scaler {
   coef: f32,
 }
 
-@group(0) @binding(0) var<storage, read> step: Step;
-@group(0) @binding(1) var<storage, read> scaler: Scaler;
+@group(0) @binding(0) var<uniform> step: Step;
+@group(0) @binding(1) var<uniform> scaler: Scaler;
 @group(0) @binding(2) var<storage, read_write> parameters: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> gradients: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> m: array<vec4f>;

@@ -74,6 +74,8 @@ const SPLIT_TILE = 64 * 64; // elements of the result that a workgroup is reckon
 const SPLIT_DEPTH = 64; // of a part of K at least: four slices of a tile
 const MOST_SCRATCH = 2 ** 24; // elements that the trials of one product may allocate
 const ACTS = { gelu: 1, relu: 2 };
+/** What the epilogue reads of the result's shape: where a residual starts, or pre-activations. */
+const EXTRA = { name: "extra", binding: 2, type: "TypeExtra" };
 
 /** Elements of a workspace that never limits the split, 0 on adapters where nothing is split. */
 export function workspaceSize(gpu: Gpu): number {
@@ -168,13 +170,13 @@ function record(plan: Plan, input: GemmInput, choice: Sizes & { layout: GemmLayo
   };
   const { source, asTexels } = declareOperands(
     [
-      { name: "a", binding: 5, type: "TypeA", tensor: a },
-      { name: "b", binding: 6, type: "TypeB", tensor: b },
-      { name: "a2", binding: 7, type: "TypeA2", tensor: second?.a },
-      { name: "b2", binding: 8, type: "TypeB2", tensor: second?.b },
+      { name: "a", binding: 5, type: "TypeA", tensor: a, element: "Element" },
+      { name: "b", binding: 6, type: "TypeB", tensor: b, element: "Element" },
+      { name: "a2", binding: 7, type: "TypeA2", tensor: second?.a, element: "Element" },
+      { name: "b2", binding: 8, type: "TypeB2", tensor: second?.b, element: "Element" },
+      { ...EXTRA, tensor: splits === 1 ? extra : undefined },
     ],
     layout.readsTexels ?? false,
-    "Element",
   );
   const inputs = [a, b, second?.a, second?.b, second?.dropout?.site].map((t) => t ?? none);
   const include = [random, gelu, relu, epilogue, source, loads];
@@ -217,7 +219,7 @@ function record(plan: Plan, input: GemmInput, choice: Sizes & { layout: GemmLayo
   plan.add({
     label: `${label} (join)`,
     code: join,
-    include: [gelu, relu, epilogue],
+    include: [gelu, relu, epilogue, declareOperands([{ ...EXTRA, tensor: extra }], false).source],
     constants: { ...ends, PARTS: splits },
     types: endTypes,
     tensors: [...endTensors, parts],

@@ -29,7 +29,7 @@ override RATE: f32 = 0; // dropout of the second product
 // Where and when something is dropped: the keys of the mask, and the first element's number.
 struct Site { seed: u32, step: u32, stream: u32, first: u32 }
 
-@group(0) @binding(9) var<storage, read> site: Site;
+@group(0) @binding(9) var<uniform> site: Site;
 
 // Where a block of four vec4s of an operand lies: at `first + k4 * stride`, then `step` apart.
 struct Walk { first: u32, step: u32, stride: u32 }
@@ -66,6 +66,7 @@ fn columns_of_b(at: Walk, k4: u32) -> Block {
 // Zeros in place of rows past K, which may hold anything: only where both operands are K-major may
 // K be no multiple of 4.
 fn up_to_k(block: Block, k4: u32) -> Block {
+  if (K % 4 == 0) { return block; }
   let inside = vec4u(0, 1, 2, 3) + 4 * k4 < vec4u(K);
   return Block(
     select(vec4<Element>(), block[0], inside.x),

@@ -6,7 +6,7 @@
 //   c = extra + gamma ∘ t  |  c + t  |  t             residual | accumulate | store
 //
 //   bias, gamma    (N) f32
-//   extra, c, pre  (M, N)
+//   extra, c, pre  (M, N)  extra_at(i), vec4 number i, is declared by operands.ts
 
 alias TypeExtra = f32;
 alias TypeC = f32;
@@ -24,7 +24,6 @@ override SPLITS: u32 = 1; // parts of K, each stored as it is; gemm_join.wgsl ad
 
 @group(0) @binding(0) var<storage, read> bias: array<vec4f>;
 @group(0) @binding(1) var<storage, read> gamma: array<vec4f>;
-@group(0) @binding(2) var<storage, read> extra: array<vec4<TypeExtra>>;
 @group(0) @binding(3) var<storage, read_write> c: array<vec4<TypeC>>;
 @group(0) @binding(4) var<storage, read_write> pre: array<vec4<TypeC>>;
 
@@ -58,9 +57,9 @@ fn finish_by(affine: Affine, sum: vec4f, row: u32, column: u32) {
   if (SAVE_PRE) { pre[i] = vec4<TypeC>(t); }
   if (ACT == 1) { t = gelu(t); }
   if (ACT == 2) { t = relu(t); }
-  if (ACT_GRAD == 1) { t *= gelu_grad(vec4f(extra[i])); }
-  if (ACT_GRAD == 2) { t = select(vec4f(), t, vec4f(extra[i]) > vec4f()); }
-  if (RESIDUAL) { t = vec4f(extra[i]) + affine.gamma * t; }
+  if (ACT_GRAD == 1) { t *= gelu_grad(extra_at(i)); }
+  if (ACT_GRAD == 2) { t = select(vec4f(), t, extra_at(i) > vec4f()); }
+  if (RESIDUAL) { t = extra_at(i) + affine.gamma * t; }
   if (ACCUMULATE) { t += vec4f(c[i]); }
   c[i] = vec4<TypeC>(t);
 }

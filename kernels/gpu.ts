@@ -232,7 +232,10 @@ function environment(variable: string): string | undefined | null {
 }
 
 function placeholder(device: GPUDevice): Tensor {
-  const buffer = device.createBuffer({ size: 256, usage: GPUBufferUsage.STORAGE });
+  const buffer = device.createBuffer({
+    size: 256,
+    usage: GPUBufferUsage.STORAGE | GPUBufferUsage.UNIFORM,
+  });
   return { buffer, offset: 0, shape: [64], dtype: "f32" };
 }
 
@@ -298,7 +301,8 @@ export function createTensor(gpu: Gpu, shape: readonly number[], dtype: DType = 
   }
   const buffer = gpu.device.createBuffer({
     size,
-    usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
+    usage: GPUBufferUsage.STORAGE | GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_SRC |
+      GPUBufferUsage.COPY_DST,
   });
   gpu.memory.current += size;
   gpu.memory.peak = Math.max(gpu.memory.peak, gpu.memory.current);

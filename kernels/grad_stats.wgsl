@@ -12,7 +12,7 @@ const LANES = 256u;
 struct Scaler { scale: f32 }
 
 @group(0) @binding(0) var<storage, read> gradients: array<vec4f>;
-@group(0) @binding(1) var<storage, read> scaler: Scaler;
+@group(0) @binding(1) var<uniform> scaler: Scaler;
 @group(0) @binding(2) var<storage, read_write> partials: array<vec4f>;
 
 var<workgroup> joined: array<vec3f, LANES>;

@@ -17,7 +17,7 @@ struct Scaler { scale: f32 }
 @group(0) @binding(3) var<storage, read> smoothing: array<f32>;
 @group(0) @binding(4) var<storage, read> own_lse: array<f32>;
 @group(0) @binding(5) var<storage, read> other_lse: array<f32>;
-@group(0) @binding(6) var<storage, read> scaler: Scaler;
+@group(0) @binding(6) var<uniform> scaler: Scaler;
 @group(0) @binding(7) var<storage, read_write> gradient: array<vec4f>;
 
 // W of a tile: element `lane` has that lane's four columns. As vec4s: before version 3 matrices of

@@ -1,4 +1,5 @@
-import type { Tensor } from "./gpu.ts";
+import { hasEightLanes, type Tensor } from "./gpu.ts";
+import { declareOperands } from "./operands.ts";
 import type { Plan } from "./plan.ts";
 import { rowGrid, rowSum } from "./row_sum.ts";
 import { matrixOf, requireTensors } from "./shape.ts";
@@ -60,13 +61,22 @@ export function layerNorm(
     ["y", y, [rows, columns], y.dtype],
   ]);
   if (stats) requireTensors(label, [["stats", stats, [rows, 2], "f32"]]);
+  const { source, asTexels } = declareOperands(
+    [
+      { name: "x", binding: 0, type: "Stream", tensor: x },
+      { name: "weight", binding: 1, type: "f32", tensor: weight },
+      { name: "bias", binding: 2, type: "f32", tensor: bias },
+    ],
+    hasEightLanes(plan.gpu),
+  );
   plan.add({
     label,
     code: forward,
-    include: [rowSum(plan.gpu)],
+    include: [rowSum(plan.gpu), source],
     constants: { ROWS: rows, COLUMNS: columns, EPS: eps, STATS: Number(stats !== null) },
     types: { Stream: x.dtype, Activation: y.dtype },
     tensors: [x, weight, bias, y, stats ?? plan.gpu.noneWritten],
+    asTexels,
     groups: rowGrid(rows),
   });
 }
@@ -97,10 +107,19 @@ export function layerNormBackward(plan: Plan, input: LayerNormBackwardInput): vo
     throw new TypeError(`Cannot run ${label}: scale and scaled must both be given, or neither`);
   }
   const { none, noneWritten } = plan.gpu;
+  const { source, asTexels } = declareOperands(
+    [
+      { name: "dy", binding: 0, type: "Activation", tensor: dy },
+      { name: "x", binding: 1, type: "Stream", tensor: x },
+      { name: "weight", binding: 2, type: "f32", tensor: weight },
+      { name: "residual", binding: 4, type: "Stream", tensor: residual ?? undefined },
+    ],
+    hasEightLanes(plan.gpu),
+  );
   plan.add({
     label,
     code: backward,
-    include: [rowSum(plan.gpu)],
+    include: [rowSum(plan.gpu), source],
     constants: {
       ROWS: rows,
       COLUMNS: columns,
@@ -109,6 +128,7 @@ export function layerNormBackward(plan: Plan, input: LayerNormBackwardInput): vo
     },
     types: { Stream: x.dtype, Activation: dy.dtype },
     tensors: [dy, x, weight, stats, residual ?? none, scale ?? none, dx, scaled ?? noneWritten],
+    asTexels,
     groups: rowGrid(rows),
   });
 }

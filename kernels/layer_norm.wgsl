@@ -10,6 +10,7 @@
 //
 // The variance is taken around the mean in a second pass: the one-pass formula
 // cancels when |mean| is large beside the deviation. COLUMNS is a multiple of 4.
+// NAME_at(i) of x, weight and bias are declared by operands.ts.
 // Ba et al. 2016, section 3, arXiv:1607.06450.
 
 alias Stream = f32;
@@ -20,9 +21,6 @@ override COLUMNS: u32 = 384;
 override EPS: f32 = 1e-5;
 override STATS: bool = true;
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<Stream>>;
-@group(0) @binding(1) var<storage, read> weight: array<vec4f>;
-@group(0) @binding(2) var<storage, read> bias: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> y: array<vec4<Activation>>;
 @group(0) @binding(4) var<storage, read_write> stats: array<vec2f>;
 
@@ -37,20 +35,20 @@ fn main(
   let end = select(0u, start + COLUMNS / 4u, row < ROWS); // no work for missing rows
 
   var sum = vec4f();
-  for (var i = start + lane % ROW_LANES; i < end; i += ROW_LANES) { sum += vec4f(x[i]); }
+  for (var i = start + lane % ROW_LANES; i < end; i += ROW_LANES) { sum += x_at(i); }
   let mean = row_sum(vec2f(dot(sum, vec4f(1.0)), 0.0), lane).x / f32(COLUMNS);
 
   var squares = vec4f();
   for (var i = start + lane % ROW_LANES; i < end; i += ROW_LANES) {
-    let centred = vec4f(x[i]) - mean;
+    let centred = x_at(i) - mean;
     squares += centred * centred;
   }
   let variance = row_sum(vec2f(dot(squares, vec4f(1.0)), 0.0), lane).x / f32(COLUMNS);
   let rstd = 1.0 / sqrt(variance + EPS);
 
   for (var i = start + lane % ROW_LANES; i < end; i += ROW_LANES) {
-    let normal = (vec4f(x[i]) - mean) * rstd;
-    y[i] = vec4<Activation>(normal * weight[i - start] + bias[i - start]);
+    let normal = (x_at(i) - mean) * rstd;
+    y[i] = vec4<Activation>(normal * weight_at(i - start) + bias_at(i - start));
   }
   if (STATS && row < ROWS && lane % ROW_LANES == 0u) { stats[row] = vec2f(mean, rstd); }
 }

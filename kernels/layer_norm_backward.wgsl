@@ -13,7 +13,7 @@
 // x, residual and dx belong to the residual stream, which may be wider than dy and scaled.
 // residual is the gradient that passes beside the block, scale the layer scale of
 // the block below: scaled is where that block's backward starts.
-// COLUMNS is a multiple of 4.
+// COLUMNS is a multiple of 4. NAME_at(i) of dy, x, weight and residual are declared by operands.ts.
 
 alias Stream = f32;
 alias Activation = f32;
@@ -23,11 +23,7 @@ override COLUMNS: u32 = 384;
 override RESIDUAL: bool = false;
 override SCALED: bool = false;
 
-@group(0) @binding(0) var<storage, read> dy: array<vec4<Activation>>;
-@group(0) @binding(1) var<storage, read> x: array<vec4<Stream>>;
-@group(0) @binding(2) var<storage, read> weight: array<vec4f>;
 @group(0) @binding(3) var<storage, read> stats: array<vec2f>;
-@group(0) @binding(4) var<storage, read> residual: array<vec4<Stream>>;
 @group(0) @binding(5) var<storage, read> scale: array<vec4f>;
 @group(0) @binding(6) var<storage, read_write> dx: array<vec4<Stream>>;
 @group(0) @binding(7) var<storage, read_write> scaled: array<vec4<Activation>>;
@@ -46,17 +42,17 @@ fn main(
 
   var sums = vec2f();
   for (var i = start + lane % ROW_LANES; i < end; i += ROW_LANES) {
-    let t = vec4f(dy[i]) * weight[i - start];
-    let n = (vec4f(x[i]) - mean) * rstd;
+    let t = dy_at(i) * weight_at(i - start);
+    let n = (x_at(i) - mean) * rstd;
     sums += vec2f(dot(t, vec4f(1.0)), dot(t, n));
   }
   let means = row_sum(sums, lane) / f32(COLUMNS);
 
   for (var i = start + lane % ROW_LANES; i < end; i += ROW_LANES) {
-    let t = vec4f(dy[i]) * weight[i - start];
-    let n = (vec4f(x[i]) - mean) * rstd;
+    let t = dy_at(i) * weight_at(i - start);
+    let n = (x_at(i) - mean) * rstd;
     var gradient = rstd * (t - means.x - n * means.y);
-    if (RESIDUAL) { gradient += vec4f(residual[i]); }
+    if (RESIDUAL) { gradient += residual_at(i); }
     dx[i] = vec4<Stream>(gradient);
     if (SCALED) { scaled[i] = vec4<Activation>(scale[i - start] * gradient); }
   }

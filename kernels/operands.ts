@@ -1,5 +1,5 @@
 import type { Tensor } from "./gpu.ts";
-import { fitsTexels, texelSource } from "./texels.ts";
+import { fitsTexels, MOST_TEXELS, texelSource } from "./texels.ts";
 
 /** A tensor that a kernel reads four elements at a time. */
 export interface Operand {
@@ -10,23 +10,23 @@ export interface Operand {
   type: string;
   /** Left out where the kernel's variant does not read it. */
   tensor: Tensor | undefined;
+  /** WGSL type of what `NAME_at` returns four of, default f32; textures always give f32. */
+  element?: string;
 }
 
 /**
  * Declares operands, so that a kernel need not know whether they are buffers or textures.
  *
- * @param readsTexels Read those that fit as textures, see `texels.ts`.
- * @param element WGSL type of what `NAME_at` returns four of; textures always give f32.
+ * @param readsTexels Read the first of those that fit as textures, see `texels.ts`.
  * @returns WGSL to include, and the bindings that are textures, as `KernelRun.asTexels`.
  */
 export function declareOperands(
   operands: readonly Operand[],
   readsTexels: boolean,
-  element = "f32",
 ): { source: string; asTexels: number[] } {
   const asTexels: number[] = [];
-  const sources = operands.map(({ name, binding, type, tensor }) => {
-    if (readsTexels && tensor && fitsTexels(tensor)) {
+  const sources = operands.map(({ name, binding, type, tensor, element = "f32" }) => {
+    if (readsTexels && asTexels.length < MOST_TEXELS && tensor && fitsTexels(tensor)) {
       asTexels.push(binding);
       return texelSource(name, binding, tensor.dtype);
     }

@@ -1,5 +1,6 @@
-import { sizeOf, type Tensor } from "./gpu.ts";
+import { hasEightLanes, sizeOf, type Tensor } from "./gpu.ts";
 import { grid1d } from "./grid.ts";
+import { declareOperands } from "./operands.ts";
 import type { Plan } from "./plan.ts";
 import { matrixOf, requireTensors } from "./shape.ts";
 import backward from "./swiglu_backward.wgsl" with { type: "text" };
@@ -42,13 +43,21 @@ export function swiglu(plan: Plan, { gate, value, y }: SwigluInput): void {
   const shape = matrixOf(label, "gate", gate);
   requireTensors(label, [["value", value, shape, gate.dtype], ["y", y, shape, gate.dtype]]);
   const count = sizeOf(shape) / 4;
+  const { source, asTexels } = declareOperands(
+    [
+      { name: "gate", binding: 0, type: "Activation", tensor: gate },
+      { name: "value", binding: 1, type: "Activation", tensor: value },
+    ],
+    hasEightLanes(plan.gpu),
+  );
   plan.add({
     label,
     code: forward,
-    include: [sigmoid],
+    include: [sigmoid, source],
     constants: { COUNT: count },
     types: { Activation: gate.dtype },
     tensors: [gate, value, y],
+    asTexels,
     groups: grid1d(count, 64),
   });
 }
@@ -72,13 +81,22 @@ export function swigluBackward(
     ["dvalue", dvalue, shape, gate.dtype],
   ]);
   const count = sizeOf(shape) / 4;
+  const { source, asTexels } = declareOperands(
+    [
+      { name: "dy", binding: 0, type: "Activation", tensor: dy },
+      { name: "gate", binding: 1, type: "Activation", tensor: gate },
+      { name: "value", binding: 2, type: "Activation", tensor: value },
+    ],
+    hasEightLanes(plan.gpu),
+  );
   plan.add({
     label,
     code: backward,
-    include: [sigmoid],
+    include: [sigmoid, source],
     constants: { COUNT: count },
     types: { Activation: gate.dtype },
     tensors: [dy, gate, value, dgate, dvalue],
+    asTexels,
     groups: grid1d(count, 64),
   });
 }

@@ -2,7 +2,8 @@
 //
 //   y = silu(gate) ∘ value      silu(u) = u * sigmoid(u)
 //
-//   gate, value, y  (4 * COUNT) elements
+//   gate, value, y  (4 * COUNT) elements  NAME_at(i), vec4 number i, of what is read is
+//                                         declared by operands.ts
 //
 // Shazeer 2020, section 2, arXiv:2002.05202.
 
@@ -10,8 +11,6 @@ alias Activation = f32;
 
 override COUNT: u32 = 64; // vec4s
 
-@group(0) @binding(0) var<storage, read> gate: array<vec4<Activation>>;
-@group(0) @binding(1) var<storage, read> value: array<vec4<Activation>>;
 @group(0) @binding(2) var<storage, read_write> y: array<vec4<Activation>>;
 
 @compute @workgroup_size(64)
@@ -22,6 +21,6 @@ fn main(
 ) {
   let i = (group.y * groups.x + group.x) * 64u + lane;
   if (i >= COUNT) { return; }
-  let u = vec4f(gate[i]);
-  y[i] = vec4<Activation>(u * sigmoid(u) * vec4f(value[i]));
+  let u = gate_at(i);
+  y[i] = vec4<Activation>(u * sigmoid(u) * value_at(i));
 }

@@ -3,7 +3,8 @@
 //   dgate  = dy ∘ value ∘ s ∘ (1 + gate ∘ (1 - s))
 //   dvalue = dy ∘ gate ∘ s
 //
-//   dy, gate, value, dgate, dvalue  (4 * COUNT) elements
+//   dy, gate, value, dgate, dvalue  (4 * COUNT) elements  NAME_at(i), vec4 number i, of what
+//                                                         is read is declared by operands.ts
 //
 // Shazeer 2020, section 2, arXiv:2002.05202.
 
@@ -11,9 +12,6 @@ alias Activation = f32;
 
 override COUNT: u32 = 64; // vec4s
 
-@group(0) @binding(0) var<storage, read> dy: array<vec4<Activation>>;
-@group(0) @binding(1) var<storage, read> gate: array<vec4<Activation>>;
-@group(0) @binding(2) var<storage, read> value: array<vec4<Activation>>;
 @group(0) @binding(3) var<storage, read_write> dgate: array<vec4<Activation>>;
 @group(0) @binding(4) var<storage, read_write> dvalue: array<vec4<Activation>>;
 
@@ -25,9 +23,9 @@ fn main(
 ) {
   let i = (group.y * groups.x + group.x) * 64u + lane;
   if (i >= COUNT) { return; }
-  let u = vec4f(gate[i]);
+  let u = gate_at(i);
   let s = sigmoid(u);
-  let scaled = vec4f(dy[i]) * s;
-  dgate[i] = vec4<Activation>(scaled * vec4f(value[i]) * (1.0 + u * sigmoid(-u)));
+  let scaled = dy_at(i) * s;
+  dgate[i] = vec4<Activation>(scaled * value_at(i) * (1.0 + u * sigmoid(-u)));
   dvalue[i] = vec4<Activation>(scaled * u);
 }

@@ -4,13 +4,14 @@
  * Mesa's CPU adapter reads a storage buffer one lane after the other, each with a bounds check of
  * its own, and a texture eight lanes at a time: that is worth a copy where a kernel reads a tensor
  * often. They are storage textures, for it calls a function to load from a sampled one, which looks
- * up the mipmap of each lane: 130 instructions, where a storage texture takes 42 and no call. A
- * kernel may have four of them, as many as every WebGPU adapter grants.
+ * up the mipmap of each lane: 130 instructions, where a storage texture takes 42 and no call.
  *
  * @module
  */
 import { byteSize, type DType, elementBytes, type Gpu, sizeOf, type Tensor } from "./gpu.ts";
 
+/** Such tensors of a kernel: as many storage textures as every WebGPU adapter grants. */
+export const MOST_TEXELS = 4;
 /** Texels in a row: tensors are folded to it. */
 const WIDTH = 1024;
 /**

@@ -173,7 +173,8 @@ function textureMemory(
       ...{ precision, layers, isTraining, isMerged: isMerged(gpu, options), grid },
       ...{ rows: piece * tokensOf(options), patches: piece * grid },
       head: adapter.head && { ...adapter.head, images: all },
-      ...{ embedDim: config.embedDim, headDim: config.headDim, patchSize: 3 * config.patch ** 2 },
+      ...{ embedDim: config.embedDim, headDim: config.headDim, mlpHidden: config.mlpHidden },
+      ...{ gated: config.gated, patchSize: 3 * config.patch ** 2 },
     })),
   );
 }

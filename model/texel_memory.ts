@@ -1,5 +1,5 @@
 import { type DType, type Gpu, hasEightLanes } from "../kernels/gpu.ts";
-import { fitsTexels, texelBytes } from "../kernels/texels.ts";
+import { fitsTexels, MOST_TEXELS, texelBytes } from "../kernels/texels.ts";
 import type { Precision } from "./network.ts";
 
 /** A layer of the blocks, (out, in); rank 0 without an adapter. */
@@ -20,6 +20,9 @@ export interface TexelOptions {
   grid: number;
   embedDim: number;
   headDim: number;
+  mlpHidden: number;
+  /** The MLP is a SwiGLU. */
+  gated: boolean;
   /** Values of a patch. */
   patchSize: number;
   layers: readonly LayerShape[];
@@ -47,7 +50,7 @@ export function texelMemory(gpu: Gpu, works: readonly TexelOptions[]): number {
     const needs = new Map<string, number>();
     for (const operands of kernels(work)) {
       const fitting = operands.map(([dtype, ...shape]) => ({ dtype, shape })).filter(fitsTexels);
-      for (const [slot, tensor] of fitting.entries()) {
+      for (const [slot, tensor] of fitting.slice(0, MOST_TEXELS).entries()) {
         const key = `${slot} ${tensor.dtype}`;
         needs.set(key, Math.max(needs.get(key) ?? 0, texelBytes(tensor)));
       }
@@ -70,14 +73,31 @@ function kernels(work: TexelOptions): Operand[][] {
   return [
     attention,
     [[precision, patches, patchSize], [precision, embedDim, patchSize]],
+    ...rowKernels(work),
     ...work.layers.flatMap((layer) => layerKernels(layer, work)),
     ...headKernels(work),
   ];
 }
 
-/** The products of `linear.ts`. */
+/** Norms and gates; activations are read where products read them too. */
+function rowKernels({ precision, rows, embedDim, mlpHidden, ...work }: TexelOptions): Operand[][] {
+  const stream: Operand = ["f32", rows, embedDim];
+  const scale: Operand = ["f32", embedDim];
+  const dNorm: Operand = [precision, rows, embedDim];
+  const hidden: Operand = [precision, rows, mlpHidden];
+  const norms = [
+    [stream, scale, scale],
+    ...(work.isTraining ? [[dNorm, stream, scale, stream]] : []),
+  ];
+  if (!work.gated) return norms;
+  return [...norms, [hidden, hidden], ...(work.isTraining ? [[hidden, hidden, hidden]] : [])];
+}
+
+/** The products of `linear.ts`, with what their epilogues read. */
 function layerKernels({ out, in: width, rank }: LayerShape, work: TexelOptions): Operand[][] {
-  const { precision, rows, isMerged, isTraining } = work;
+  const { precision, rows, embedDim, mlpHidden, isMerged, isTraining } = work;
+  const residual: Operand[] = out === embedDim ? [["f32", rows, out]] : [];
+  const pre: Operand[] = width === mlpHidden && !work.gated ? [[precision, rows, width]] : [];
   const x: Operand = [precision, rows, width];
   const dy: Operand = [precision, rows, out];
   const h: Operand = [precision, rows, rank];
@@ -85,14 +105,17 @@ function layerKernels({ out, in: width, rank }: LayerShape, work: TexelOptions):
   const loraB: Operand = ["f32", out, rank];
   if (rank === 0) {
     const weight: Operand = [precision, out, width];
-    return [[x, weight], ...(isTraining ? [[dy, weight]] : [])];
+    return [[x, weight, ...residual], ...(isTraining ? [[dy, weight, ...pre]] : [])];
   }
   const weight: Operand = [isMerged ? "f32" : precision, out, width];
   const [forward, backward] = isMerged ? [[], []] : [[h, loraB], [h, loraA]];
-  const products = [[x, weight, ...forward], isMerged ? [loraB, loraA] : [x, loraA]];
+  const products = [
+    [x, weight, ...forward, ...residual],
+    isMerged ? [loraB, loraA, [precision, out, width] as Operand] : [x, loraA],
+  ];
   if (!isTraining) return products;
   const gradients = [[x, loraA], [dy, loraB], [dy, h], [h, x]];
-  return [...products, [dy, weight, ...backward], ...gradients];
+  return [...products, [dy, weight, ...backward, ...pre], ...gradients];
 }
 
 /** The products of `head.ts`, all in f32. */
@@ -104,7 +127,7 @@ function headKernels({ head, embedDim: width, isTraining }: TexelOptions): Opera
   const last: Operand = ["f32", embedDim, hidden];
   const products = [[rows(width), first], [rows(hidden), last]];
   if (!isTraining) return products;
-  const inputs = [[rows(hidden), first], [rows(embedDim), last]];
+  const inputs = [[rows(hidden), first], [rows(embedDim), last, rows(hidden)]];
   const gradients = [[rows(hidden), rows(width)], [rows(embedDim), rows(hidden)]];
   return [...products, ...inputs, ...gradients];
 }

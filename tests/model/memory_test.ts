@@ -95,6 +95,8 @@ const textured: [
   ["in f16 with dropout", { precision: "f16" }, { rank: 64, dropout: 0.1 }],
   ["with a wide head", {}, { rank: 8, head: { hidden: 8192, embedDim: 512 } }],
   ["of a small rank, in micro-batches", { microBatch: 2 }, { rank: 4 }],
+  ["of a gated MLP", { backbone: gated }, { rank: 4 }],
+  ["with one layer", {}, { rank: 4, targets: ["attn.qkv"] }],
 ];
 
 for (const [name, changes, settings] of textured) {
@@ -102,8 +104,9 @@ for (const [name, changes, settings] of textured) {
     name: `trainingMemory() foresees the textures of a CPU adapter, ${name}`,
     needs: ["eightLanes", changes.precision ?? "f32"],
   }, async (gpu) => {
-    const adapter = tinyAdapter(plain.config, settings);
-    const options = { backbone: plain, adapter, height: 224, width: 224, batchSize: 3, ...changes };
+    const { backbone = plain } = changes;
+    const adapter = tinyAdapter(backbone.config, settings);
+    const options = { ...changes, backbone, adapter, height: 224, width: 224, batchSize: 3 };
     const trainer = await tinyTrainer(gpu, options);
     const { network, trainables } = trainer;
     await createEmbedder(gpu, { network, trainables, pool: "avg", images: 8 });
