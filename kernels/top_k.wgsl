@@ -17,7 +17,7 @@ const LANES = 64u;
 struct Chunk { first: u32, count: u32 }
 
 @group(0) @binding(0) var<storage, read> scores: array<f32>;
-@group(0) @binding(1) var<storage, read> chunk: Chunk;
+@group(0) @binding(1) var<uniform> chunk: Chunk;
 @group(0) @binding(2) var<storage, read_write> top_scores: array<f32>;
 @group(0) @binding(3) var<storage, read_write> top_indices: array<u32>;
 @group(0) @binding(4) var<storage, read_write> bad: array<u32>;

@@ -15,7 +15,7 @@ const LANES = 64u;
 struct Chunk { first: u32, count: u32 }
 
 @group(0) @binding(0) var<storage, read> scores: array<f32>;
-@group(0) @binding(1) var<storage, read> chunk: Chunk;
+@group(0) @binding(1) var<uniform> chunk: Chunk;
 @group(0) @binding(2) var<storage, read> pairs: array<vec2u>;
 @group(0) @binding(3) var<storage, read_write> pair_scores: array<f32>;
 

@@ -321,7 +321,8 @@ async function readConfig(folder: string): Promise<PeftConfig> {
     const isMissing = error.cause instanceof Deno.errors.NotFound;
     const below = isMissing ? await adapterBelow(folder) : null;
     if (below === null) throw error;
-    throw new Error(`${error.message}, expected an adapter's folder, as ${below}`);
+    const problem = `${error.message}, expected an adapter's folder, as ${below}`;
+    throw new Error(problem, { cause: error });
   });
   try {
     return parsePeftConfig(text);

@@ -35,3 +35,16 @@ Deno.test("declareOperands() declares textures of what fits, buffers of the rest
     assert.deepEqual(source.match(/fn \w+/g), [0, 1, 2, 3, 4].map((i) => `fn t${i}_at`));
   }
 });
+
+Deno.test("declareOperands() declares no more textures than an adapter must grant", () => {
+  const operands = Array.from({ length: 6 }, (_, binding) => ({
+    ...{ name: `t${binding}`, binding, type: "f32", tensor: tensor([8]) },
+  }));
+  assert.deepEqual(declareOperands(operands, true).asTexels, [0, 1, 2, 3]);
+});
+
+Deno.test("declareOperands() gives the elements that were asked for", () => {
+  const operand = { name: "x", binding: 0, type: "Type", tensor: undefined };
+  const { source } = declareOperands([{ ...operand, element: "Element" }, operand], false);
+  assert.deepEqual(source.match(/-> vec4<\w+>/g), ["-> vec4<Element>", "-> vec4<f32>"]);
+});
