@@ -103,15 +103,15 @@ function layerKernels({ out, in: width, rank }: LayerShape, work: TexelOptions):
   const h: Operand = [precision, rows, rank];
   const loraA: Operand = ["f32", rank, width];
   const loraB: Operand = ["f32", out, rank];
+  const frozen: Operand = [precision, out, width];
   if (rank === 0) {
-    const weight: Operand = [precision, out, width];
-    return [[x, weight, ...residual], ...(isTraining ? [[dy, weight, ...pre]] : [])];
+    return [[x, frozen, ...residual], ...(isTraining ? [[dy, frozen, ...pre]] : [])];
   }
   const weight: Operand = [isMerged ? "f32" : precision, out, width];
   const [forward, backward] = isMerged ? [[], []] : [[h, loraB], [h, loraA]];
   const products = [
     [x, weight, ...forward, ...residual],
-    isMerged ? [loraB, loraA, [precision, out, width] as Operand] : [x, loraA],
+    isMerged ? [loraB, loraA, frozen] : [x, loraA],
   ];
   if (!isTraining) return products;
   const gradients = [[x, loraA], [dy, loraB], [dy, h], [h, x]];

@@ -35,7 +35,7 @@ Deno.test({
 
 /** Mistakes of a kernel, or of the driver that compiles it; all variants have these lines. */
 const MISTAKES: [where: string, right: string, wrong: string][] = [
-  ["the forward", "+ bias[i - start]", "+ 0.8 * bias[i - start]"], // layer norm
+  ["the forward", "+ bias_at(i - start)", "+ 0.8 * bias_at(i - start)"], // layer norm
   ["the backward", "&dq, Value(SCALE)", "&dq, Value(0.5 * SCALE)"], // attention
   ["the update", "+ ONE_MINUS_BETA1 * (g", "+ 1.1 * ONE_MINUS_BETA1 * (g"],
 ];
