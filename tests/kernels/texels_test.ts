@@ -8,9 +8,12 @@ import {
   uploadTensor,
   viewTensor,
 } from "../../kernels/gpu.ts";
+import { activate } from "../../kernels/activate.ts";
 import { grid1d } from "../../kernels/grid.ts";
+import { layerNorm, layerNormBackward } from "../../kernels/layer_norm.ts";
 import { declareOperands } from "../../kernels/operands.ts";
-import { type KernelRun, Plan, runPlans } from "../../kernels/plan.ts";
+import { type KernelRun, Plan, runOnce, runPlans } from "../../kernels/plan.ts";
+import { swiglu, swigluBackward } from "../../kernels/swiglu.ts";
 import { fitsTexels } from "../../kernels/texels.ts";
 import { gpuTest, uniform } from "../testing.ts";
 import { madeBy } from "./made.ts";
@@ -162,4 +165,51 @@ Deno.test("fitsTexels() wants whole texels of floats, and not too many", () => {
   assert(
     !fits([MOST + 4]) && !fits([0, 4]) && !fits([3, 3]) && !fits([4], "u32") && !fits([16], "u8"),
   );
+});
+
+gpuTest({
+  name: "norms, activations and gates give the same bits from textures as from buffers",
+  needs: ["eightLanes", "f16"],
+}, async (gpu) => {
+  const [rows, columns] = [65, 388];
+  const shape = [rows, columns];
+  const make = (seed: number, dtype: DType) =>
+    uploadTensor(gpu, uniform(rows * columns, seed), shape, dtype);
+  const vector = (seed: number) => uploadTensor(gpu, uniform(columns, seed), [columns]);
+  // Types differ wherever they may, and every tensor from every other.
+  const [x, residual] = [make(1, "f32"), make(2, "f32")];
+  const [dy, gate, value] = [make(3, "f16"), make(4, "f16"), make(5, "f16")];
+  const [weight, bias, scale] = [vector(6), vector(7), vector(8)];
+  const results = async (device: Gpu) => {
+    const stats = createTensor(device, [rows, 2]);
+    const dx = createTensor(device, shape);
+    const half = () => createTensor(device, shape, "f16");
+    const [y, scaled, active, gated, dgate, dvalue] = [
+      half(),
+      half(),
+      half(),
+      half(),
+      half(),
+      half(),
+    ];
+    await runOnce(device, (plan) => {
+      layerNorm(plan, { x, weight, bias, y, stats });
+      layerNormBackward(plan, { dy, x, weight, stats, residual, dx, scale, scaled });
+      activate(plan, { x: gate, y: active, activation: "gelu", dropout: null });
+      swiglu(plan, { gate, value, y: gated });
+      swigluBackward(plan, { dy, gate, value, dgate, dvalue });
+    });
+    return await Promise.all(
+      [stats, dx, y, scaled, active, gated, dgate, dvalue].map((tensor) =>
+        readTensor(device, tensor)
+      ),
+    );
+  };
+  const fromTextures = await results(gpu);
+  const made = gpu.memory.textures;
+  assert(made > 0);
+  const fromBuffers = await results({ ...gpu, subgroupMinSize: 0, pipelines: new Map() });
+  assert.equal(gpu.memory.textures, made);
+  assert.deepEqual(fromBuffers, fromTextures);
+  for (const values of fromTextures) assert(values.every(Number.isFinite));
 });
