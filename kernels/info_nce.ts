@@ -1,4 +1,5 @@
-import type { Tensor } from "./gpu.ts";
+import { hasEightLanes, type Tensor } from "./gpu.ts";
+import { declareOperands } from "./operands.ts";
 import type { Plan } from "./plan.ts";
 import { matrixOf, requireTensors } from "./shape.ts";
 import gradientCode from "./info_nce_gradient.wgsl" with { type: "text" };
@@ -72,13 +73,21 @@ export function infoNce(plan: Plan, input: InfoNceInput): void {
     { own: query, other: reference, ownLse: rowLse, otherLse: columnLse, gradient: dQuery },
     { own: reference, other: query, ownLse: columnLse, otherLse: rowLse, gradient: dReference },
   ];
+  const { source, asTexels } = declareOperands(
+    [
+      { name: "own", binding: 0, type: "f32", tensor: query },
+      { name: "other", binding: 1, type: "f32", tensor: reference },
+    ],
+    hasEightLanes(plan.gpu),
+  );
   sides.forEach(({ own, other, ownLse }, side) => {
     plan.add({
       label: "info_nce_lse",
       code: lseCode,
-      include: [tile],
+      include: [source, tile],
       constants: { ...shape, ADD: side },
       tensors: [own, other, logitScale, smoothing, ownLse, pairLoss],
+      asTexels,
       groups,
       flops: 2 * n * n * d,
     });
@@ -87,9 +96,10 @@ export function infoNce(plan: Plan, input: InfoNceInput): void {
     plan.add({
       label: "info_nce_gradient",
       code: gradientCode,
-      include: [tile],
+      include: [source, tile],
       constants: shape,
       tensors: [own, other, logitScale, smoothing, ownLse, otherLse, scaler, gradient],
+      asTexels,
       groups,
       flops: 4 * n * n * d,
     });

@@ -92,8 +92,7 @@ fn main(
         high = load4(row + 4, slice);
       }
       for (var l = 0u; l < filled; l++) {
-        let c = four(tile + 4 * l) * (D / 4) + slice;
-        let columns = mat4x4f(other[c.x], other[c.y], other[c.z], other[c.w]);
+        let columns = others(four(tile + 4 * l) * (D / 4) + slice);
         low += columns * rows_of(low_weights[l]);
         high += columns * rows_of(high_weights[l]);
       }

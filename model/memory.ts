@@ -67,7 +67,7 @@ export function trainingMemory(gpu: Gpu, options: MemoryOptions): TrainingMemory
   const evalImages = Math.min(options.evalImages, largestPiece(gpu, network));
   const training = pieceMemory(gpu, options, { images: microBatch, checkpointing });
   const evaluation = pieceMemory(gpu, options, { images: evalImages, checkpointing: null });
-  const dim = adapter.head?.embedDim ?? config.embedDim;
+  const dim = headSizes(options).embedDim;
   const pieces = Math.ceil(images / microBatch);
   const loss = batchSize * (4 * dim + 4) * 4 + 256 * (1 + adapter.modules.length * pieces);
   const parts = {
@@ -172,7 +172,7 @@ function textureMemory(
     works.filter(({ piece }) => piece > 0).map(({ all, piece, isTraining }) => ({
       ...{ precision, layers, isTraining, isMerged: isMerged(gpu, options), grid },
       ...{ rows: piece * tokensOf(options), patches: piece * grid },
-      head: adapter.head && { ...adapter.head, images: all },
+      head: { ...headSizes(options), images: all },
       ...{ embedDim: config.embedDim, headDim: config.headDim, mlpHidden: config.mlpHidden },
       ...{ gated: config.gated, patchSize: 3 * config.patch ** 2 },
     })),
@@ -180,10 +180,17 @@ function textureMemory(
 }
 
 /** Pixels, pooled tokens and the head's rows. */
-function imageMemory({ backbone, adapter, height, width }: MemoryOptions, images: number): number {
-  const { embedDim } = backbone.config;
-  const { hidden, embedDim: dim } = adapter.head ?? { hidden: 0, embedDim };
+function imageMemory(options: MemoryOptions, images: number): number {
+  const { backbone: { config: { embedDim } }, height, width } = options;
+  const { hidden, embedDim: dim } = headSizes(options);
   return images * (height * width * 3 + 4 * (embedDim + 3 * hidden + (hidden ? 4 : 3) * dim + 1));
+}
+
+/** Without a head embeddings are pooled tokens. */
+function headSizes(
+  { adapter: { head }, backbone: { config } }: MemoryOptions,
+): { hidden: number; embedDim: number } {
+  return head ?? { hidden: 0, embedDim: config.embedDim };
 }
 
 function isMerged(gpu: Gpu, { precision, adapter: { dropout } }: MemoryOptions): boolean {

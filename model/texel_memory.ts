@@ -26,8 +26,8 @@ export interface TexelOptions {
   /** Values of a patch. */
   patchSize: number;
   layers: readonly LayerShape[];
-  /** Takes all images of the batch at a time; null without one. */
-  head: { images: number; hidden: number; embedDim: number } | null;
+  /** Takes all images of the batch at a time, as does the loss; hidden is 0 without one. */
+  head: { images: number; hidden: number; embedDim: number };
   isMerged: boolean;
   isTraining: boolean;
 }
@@ -118,10 +118,12 @@ function layerKernels({ out, in: width, rank }: LayerShape, work: TexelOptions):
   return [...products, [dy, weight, ...backward, ...pre], ...gradients];
 }
 
-/** The products of `head.ts`, all in f32. */
+/** The products of `head.ts` and the loss, all in f32. */
 function headKernels({ head, embedDim: width, isTraining }: TexelOptions): Operand[][] {
-  if (!head) return [];
   const { images, hidden, embedDim } = head;
+  const side: Operand = ["f32", images / 2, embedDim]; // queries, references
+  const loss = isTraining ? [[side, side]] : [];
+  if (hidden === 0) return loss;
   const rows = (columns: number): Operand => ["f32", images, columns];
   const first: Operand = ["f32", hidden, width];
   const last: Operand = ["f32", embedDim, hidden];
@@ -129,5 +131,5 @@ function headKernels({ head, embedDim: width, isTraining }: TexelOptions): Opera
   if (!isTraining) return products;
   const inputs = [[rows(hidden), first], [rows(embedDim), last, rows(hidden)]];
   const gradients = [[rows(hidden), rows(width)], [rows(embedDim), rows(hidden)]];
-  return [...products, ...inputs, ...gradients];
+  return [...products, ...inputs, ...gradients, ...loss];
 }

@@ -85,7 +85,7 @@ for (const [name, changes] of cases) {
   }
 }
 
-// Each with what needs the largest: attention, the head, the embedder.
+// Each with what needs the largest: attention, the head, the loss, the embedder.
 const textured: [
   name: string,
   options: Partial<TrainerOptions>,
@@ -94,6 +94,11 @@ const textured: [
   ["in f32", {}, { rank: 64 }],
   ["in f16 with dropout", { precision: "f16" }, { rank: 64, dropout: 0.1 }],
   ["with a wide head", {}, { rank: 8, head: { hidden: 8192, embedDim: 512 } }],
+  [
+    "of embeddings wider than all else",
+    { microBatch: 2, batchSize: 32 },
+    { rank: 4, head: { hidden: 4, embedDim: 65_536 } },
+  ],
   ["of a small rank, in micro-batches", { microBatch: 2 }, { rank: 4 }],
   ["of a gated MLP", { backbone: gated }, { rank: 4 }],
   ["with one layer", {}, { rank: 4, targets: ["attn.qkv"] }],
@@ -106,7 +111,8 @@ for (const [name, changes, settings] of textured) {
   }, async (gpu) => {
     const { backbone = plain } = changes;
     const adapter = tinyAdapter(backbone.config, settings);
-    const options = { ...changes, backbone, adapter, height: 224, width: 224, batchSize: 3 };
+    const sizes = { height: 224, width: 224, batchSize: 3 };
+    const options = { ...sizes, ...changes, backbone, adapter };
     const trainer = await tinyTrainer(gpu, options);
     const { network, trainables } = trainer;
     await createEmbedder(gpu, { network, trainables, pool: "avg", images: 8 });
