@@ -1,5 +1,6 @@
-import { sizeOf, type Tensor } from "./gpu.ts";
+import { hasEightLanes, sizeOf, type Tensor, viewTensor } from "./gpu.ts";
 import { grid1d } from "./grid.ts";
+import { declareOperands } from "./operands.ts";
 import type { Plan } from "./plan.ts";
 import { requireTensors } from "./shape.ts";
 import adamwCode from "./adamw.wgsl" with { type: "text" };
@@ -53,6 +54,12 @@ export function initialScaler({ scale }: { scale: number }): Float32Array<ArrayB
 
 const STATS_LANES = 256; // LANES of grad_stats.wgsl
 const MOST_PARTIALS = 256; // one invocation joins them
+
+/**
+ * Parameters that a CPU adapter updates at a time: they and what belongs to them pass through textures
+ * of 4 MiB, which other kernels need anyway.
+ */
+export const UPDATED_AT_ONCE = 2 ** 20;
 
 /** Shape of the scratch tensor {@linkcode adamw} needs for `size` parameters. */
 export function partialsShape(size: number): [groups: number, values: number] {
@@ -146,21 +153,43 @@ export function adamw(plan: Plan, input: AdamWInput): void {
     tensors: [partials, scaler],
     groups: [1, 1, 1],
   });
-  plan.add({
-    label: "adamw",
-    code: adamwCode,
-    constants: {
-      SIZE: size,
-      LOG_BETA1: Math.log(beta1),
-      LOG_BETA2: Math.log(beta2),
-      ONE_MINUS_BETA1: 1 - beta1,
-      ONE_MINUS_BETA2: 1 - beta2,
-      EPS: eps,
-      WEIGHT_DECAY: weightDecay,
-      CLIP_VALUE: clipValue,
-    },
-    tensors: [step, scaler, parameters, gradients, m, v],
-    groups: grid1d(Math.ceil(size / 4), 64),
-    bytes: 32 * size, // 4 arrays read and written
+  recordUpdate(plan, input, {
+    LOG_BETA1: Math.log(beta1),
+    LOG_BETA2: Math.log(beta2),
+    ONE_MINUS_BETA1: 1 - beta1,
+    ONE_MINUS_BETA2: 1 - beta2,
+    EPS: eps,
+    WEIGHT_DECAY: weightDecay,
+    CLIP_VALUE: clipValue,
   });
+}
+
+/** Records one dispatch; on a CPU adapter one for each part that passes through textures. */
+function recordUpdate(
+  plan: Plan,
+  { parameters, gradients, m, v, step, scaler }: AdamWInput,
+  constants: Record<string, number>,
+): void {
+  const isEight = hasEightLanes(plan.gpu);
+  const size = sizeOf(parameters.shape);
+  const most = isEight ? UPDATED_AT_ONCE : size;
+  for (let start = 0; start < size; start += most) {
+    const shape = [Math.min(most, size - start)];
+    const parts = Object.entries({ parameters, gradients, m, v }).map(([name, whole], i) => ({
+      ...{ name: `old_${name}`, binding: 6 + i, type: "f32", written: name },
+      tensor: viewTensor(plan.gpu, whole, { start, shape }),
+    }));
+    const { source, asTexels } = declareOperands(parts, isEight);
+    const tensors = parts.map(({ tensor }) => tensor);
+    plan.add({
+      label: "adamw",
+      code: adamwCode,
+      include: [source],
+      constants: { SIZE: shape[0]!, ...constants },
+      tensors: [step, scaler, ...tensors, ...(asTexels.length > 0 ? tensors : [])],
+      asTexels,
+      groups: grid1d(Math.ceil(shape[0]! / 4), 64),
+      bytes: 32 * shape[0]!, // 4 arrays read and written
+    });
+  }
 }

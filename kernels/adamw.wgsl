@@ -12,6 +12,7 @@
 //   scaler.steps              f32  t: steps taken, this one included
 //   scaler.found_inf          f32  1: gradients go to zero, nothing else changes
 //
+// operands.ts declares old_NAME_at(i) of the four: vec4 number i as it was before.
 // Padding elements are zero and stay zero. Loshchilov & Hutter 2019, algorithm 2, arXiv:1711.05101;
 // order of operations of torch.optim.AdamW.
 
@@ -62,13 +63,16 @@ fn main(
   let i = (group.y * groups.x + group.x) * LANES + lane;
   if (i >= (SIZE + 3) / 4) { return; }
   if (scaler.found_inf == 0) {
-    var g = gradients[i] * scaler.coef;
+    var g = old_gradients_at(i) * scaler.coef;
     if (CLIP_VALUE > 0) { g = clamp(g, vec4f(-CLIP_VALUE), vec4f(CLIP_VALUE)); }
     let c1 = one_minus_exp(scaler.steps * LOG_BETA1);
     let c2 = one_minus_exp(scaler.steps * LOG_BETA2);
-    let first = m[i] + ONE_MINUS_BETA1 * (g - m[i]);
-    let second = v[i] + ONE_MINUS_BETA2 * (g * g - v[i]);
-    let kept = parameters[i] - step.lr * WEIGHT_DECAY * parameters[i];
+    let old_first = old_m_at(i);
+    let old_second = old_v_at(i);
+    let old = old_parameters_at(i);
+    let first = old_first + ONE_MINUS_BETA1 * (g - old_first);
+    let second = old_second + ONE_MINUS_BETA2 * (g * g - old_second);
+    let kept = old - step.lr * WEIGHT_DECAY * old;
     parameters[i] = kept - step.lr / c1 * first / (sqrt(second / c2) + EPS);
     m[i] = first;
     v[i] = second;

@@ -12,6 +12,8 @@ export interface Operand {
   tensor: Tensor | undefined;
   /** WGSL type of what `NAME_at` returns four of, default f32; textures always give f32. */
   element?: string;
+  /** Name of the array by which the kernel writes the tensor: as a buffer it is not bound twice. */
+  written?: string;
 }
 
 /**
@@ -25,13 +27,15 @@ export function declareOperands(
   readsTexels: boolean,
 ): { source: string; asTexels: number[] } {
   const asTexels: number[] = [];
-  const sources = operands.map(({ name, binding, type, tensor, element = "f32" }) => {
+  const sources = operands.map(({ name, binding, type, tensor, element = "f32", written }) => {
     if (readsTexels && asTexels.length < MOST_TEXELS && tensor && fitsTexels(tensor)) {
       asTexels.push(binding);
       return texelSource(name, binding, tensor.dtype);
     }
-    return `@group(0) @binding(${binding}) var<storage, read> ${name}: array<vec4<${type}>>;
-fn ${name}_at(i: u32) -> vec4<${element}> { return vec4<${element}>(${name}[i]); }`;
+    const declared =
+      `@group(0) @binding(${binding}) var<storage, read> ${name}: array<vec4<${type}>>;`;
+    return `${written ? "" : declared}
+fn ${name}_at(i: u32) -> vec4<${element}> { return vec4<${element}>(${written ?? name}[i]); }`;
   });
   return { source: sources.join("\n"), asTexels };
 }

@@ -14,7 +14,7 @@ import type { Adapter } from "./adapter.ts";
 import { parameterShapes, prefixTokens } from "./config.ts";
 import { largestPiece, mergesBest, pieceSize } from "./network.ts";
 import { texelMemory } from "./texel_memory.ts";
-import { padTo4 } from "./trainables.ts";
+import { flatSize, padTo4 } from "./trainables.ts";
 import type { TrainerOptions } from "./trainer.ts";
 
 /** The run to be estimated. */
@@ -72,7 +72,7 @@ export function trainingMemory(gpu: Gpu, options: MemoryOptions): TrainingMemory
   const loss = batchSize * (4 * dim + 4) * 4 + 256 * (1 + adapter.modules.length * pieces);
   const parts = {
     weights: weightMemory(gpu, options),
-    trained: trainedMemory(adapter),
+    trained: 4 * 4 * flatSize(adapter), // parameter, gradient and two moments in f32
     activations: training.activations,
     scratch: training.scratch,
     batch: imageMemory(options, images) + 4 * images * config.embedDim + loss,
@@ -96,19 +96,6 @@ function weightMemory(gpu: Gpu, options: MemoryOptions): number {
   }
   const patches = height * width / config.patch ** 2;
   return bytes + 2 * patches * config.headDim / 2 * 4;
-}
-
-function trainedMemory({ modules, head }: Adapter): number {
-  let values = 0;
-  for (const { rank, loraA, loraB } of modules) {
-    values += (loraA.length + loraB.length) / rank * padTo4(rank);
-  }
-  if (head) {
-    for (const part of [head.weight1, head.bias1, head.weight2, head.bias2]) {
-      values += part.length;
-    }
-  }
-  return 4 * 4 * values; // parameter, gradient and two moments in f32
 }
 
 /** What grows with the images embedded at a time; `checkpointing` is null where nothing is trained. */
@@ -173,6 +160,7 @@ function textureMemory(
       ...{ precision, layers, isTraining, isMerged: isMerged(gpu, options), grid },
       ...{ rows: piece * tokensOf(options), patches: piece * grid },
       head: { ...headSizes(options), images: all },
+      trainables: flatSize(adapter),
       ...{ embedDim: config.embedDim, headDim: config.headDim, mlpHidden: config.mlpHidden },
       ...{ gated: config.gated, patchSize: 3 * config.patch ** 2 },
     })),

@@ -1,3 +1,4 @@
+import { UPDATED_AT_ONCE } from "../kernels/adamw.ts";
 import { type DType, type Gpu, hasEightLanes } from "../kernels/gpu.ts";
 import { fitsTexels, MOST_TEXELS, texelBytes } from "../kernels/texels.ts";
 import type { Precision } from "./network.ts";
@@ -28,6 +29,8 @@ export interface TexelOptions {
   layers: readonly LayerShape[];
   /** Takes all images of the batch at a time, as does the loss; hidden is 0 without one. */
   head: { images: number; hidden: number; embedDim: number };
+  /** Elements of all that is trained. */
+  trainables: number;
   isMerged: boolean;
   isTraining: boolean;
 }
@@ -46,9 +49,9 @@ export function texelMemory(gpu: Gpu, works: readonly TexelOptions[]): number {
   if (!hasEightLanes(gpu)) return 0;
   const made = new Map<string, number>();
   let total = 0;
-  for (const work of works) {
+  for (const plan of works.flatMap(plansOf)) {
     const needs = new Map<string, number>();
-    for (const operands of kernels(work)) {
+    for (const operands of plan) {
       const fitting = operands.map(([dtype, ...shape]) => ({ dtype, shape })).filter(fitsTexels);
       for (const [slot, tensor] of fitting.slice(0, MOST_TEXELS).entries()) {
         const key = `${slot} ${tensor.dtype}`;
@@ -62,6 +65,12 @@ export function texelMemory(gpu: Gpu, works: readonly TexelOptions[]): number {
     }
   }
   return total;
+}
+
+/** Plans that are made one after the other. */
+function plansOf(work: TexelOptions): Operand[][][] {
+  const updated: Operand = ["f32", Math.min(UPDATED_AT_ONCE, work.trainables)];
+  return [kernels(work), ...(work.isTraining ? [[[updated, updated, updated, updated]]] : [])];
 }
 
 /** Of each kernel that reads textures its operands, in their order. */

@@ -43,10 +43,15 @@ export function padTo4(n: number): number {
   return Math.ceil(n / 4) * 4;
 }
 
+/** Elements of the flat buffer, where logit_scale is trained. */
+export function flatSize(adapter: Adapter): number {
+  return layOut(matricesOf(adapter, true)).size;
+}
+
 /** The parameters of an adapter on the GPU, with gradients and moments when it is trained. */
 export class Trainables {
   readonly #gpu: Gpu;
-  readonly #slots = new Map<string, Slot>();
+  readonly #slots: ReadonlyMap<string, Slot>;
   /** The adapter as it was uploaded: its shape stays, its values are those of the beginning. */
   readonly adapter: Adapter;
   /** `(size)` f32. */
@@ -65,28 +70,16 @@ export class Trainables {
   ) {
     this.#gpu = gpu;
     this.adapter = adapter;
-    const logitScale = adapter.logitScale ?? INITIAL_LOGIT_SCALE;
-    const matrices = [
-      ...matricesOf(adapter),
-      ...(trainLogitScale ? [matrix("logit_scale", [1, 1], new Float32Array([logitScale]))] : []),
-    ];
-    let size = 0;
-    for (const { name, rows, columns, pads, data } of matrices) {
+    const matrices = matricesOf(adapter, trainLogitScale);
+    for (const { name, rows, columns, data } of matrices) {
       if (!Number.isInteger(rows) || !Number.isInteger(columns) || data.length !== rows * columns) {
         throw new RangeError(
           `Cannot use "${name}" as (${rows},${columns}): it has ${data.length} values`,
         );
       }
-      const slot = {
-        rows,
-        columns,
-        paddedRows: pads === "rows" ? padTo4(rows) : rows,
-        paddedColumns: pads === "columns" ? padTo4(columns) : columns,
-        start: size,
-      };
-      this.#slots.set(name, slot);
-      size += Math.ceil(slot.paddedRows * slot.paddedColumns / ALIGN) * ALIGN;
     }
+    const { slots, size } = layOut(matrices);
+    this.#slots = slots;
     const flat = new Float32Array(size);
     for (const { name, data } of matrices) {
       const { rows, columns, paddedColumns, start } = this.#slots.get(name)!;
@@ -106,7 +99,7 @@ export class Trainables {
       this.logitScale = this.parameter("logit_scale");
       this.dLogitScale = this.gradient("logit_scale") ?? createTensor(gpu, [1]);
     } else {
-      this.logitScale = uploadTensor(gpu, new Float32Array([logitScale]), [1]);
+      this.logitScale = uploadTensor(gpu, logitScaleOf(adapter), [1]);
       this.dLogitScale = createTensor(gpu, [1]);
     }
   }
@@ -203,8 +196,30 @@ function matrix(
   return { name, data, rows, columns, pads };
 }
 
-function matricesOf({ modules, head }: Adapter): Matrix[] {
-  return [...modules.flatMap(loraMatrices), ...(head ? headMatrices(head) : [])];
+function matricesOf(adapter: Adapter, trainLogitScale: boolean): Matrix[] {
+  const { modules, head } = adapter;
+  return [
+    ...modules.flatMap(loraMatrices),
+    ...(head ? headMatrices(head) : []),
+    ...(trainLogitScale ? [matrix("logit_scale", [1, 1], logitScaleOf(adapter))] : []),
+  ];
+}
+
+function logitScaleOf({ logitScale }: Adapter): Float32Array<ArrayBuffer> {
+  return Float32Array.of(logitScale ?? INITIAL_LOGIT_SCALE);
+}
+
+/** Where each parameter lies. */
+function layOut(matrices: readonly Matrix[]): { slots: Map<string, Slot>; size: number } {
+  const slots = new Map<string, Slot>();
+  let size = 0;
+  for (const { name, rows, columns, pads } of matrices) {
+    const paddedRows = pads === "rows" ? padTo4(rows) : rows;
+    const paddedColumns = pads === "columns" ? padTo4(columns) : columns;
+    slots.set(name, { rows, columns, paddedRows, paddedColumns, start: size });
+    size += Math.ceil(paddedRows * paddedColumns / ALIGN) * ALIGN;
+  }
+  return { slots, size };
 }
 
 function loraMatrices({ name, rank, loraA, loraB }: LoraModule): Matrix[] {

@@ -70,7 +70,7 @@ export async function runTraining(run: Run): Promise<void> {
     const log = new StepLog({ flags, pairs, trainer, loader, folder, state, total });
     try {
       if (run.progress) {
-        folder.note(`resumed at step ${state.step} of epoch ${state.epoch + 1}`);
+        folder.note(`resumed after ${state.step} of ${total} steps`);
       } else {
         await writeConfig(run);
         await saver.write(state); // a disk that is full now is the user's to clear

@@ -4,6 +4,7 @@ import { infoNce, type InfoNceInput } from "../../kernels/info_nce.ts";
 import { type CpuInfoNce, infoNceCpu } from "../../kernels/info_nce_cpu.ts";
 import { runOnce } from "../../kernels/plan.ts";
 import { assertClose, gpuTest, uniform, unitRows } from "../testing.ts";
+import { assertSameBits } from "./same_bits.ts";
 
 const LOSS_SCALE = 1024;
 
@@ -130,6 +131,19 @@ gpuTest("infoNce() gives the same bits twice", async (gpu) => {
   };
   const [first, second] = [await run(), await run()];
   first.forEach((values, i) => assert(values.every((x, j) => x === second[i]![j])));
+});
+
+gpuTest({
+  name: "infoNce() gives the same bits from textures as from buffers",
+  needs: ["eightLanes"],
+}, async (gpu) => {
+  const input = randomCase(9, 388, 30);
+  await assertSameBits(gpu, async (device) => {
+    const tensors = upload(device, input);
+    await runOnce(device, (plan) => infoNce(plan, tensors));
+    const { rowLse, columnLse, pairLoss, loss, dQuery, dReference, dLogitScale } = tensors;
+    return [rowLse, columnLse, pairLoss, loss, dQuery, dReference, dLogitScale];
+  });
 });
 
 gpuTest("infoNce() passes NaN on", async (gpu) => {

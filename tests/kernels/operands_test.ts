@@ -48,3 +48,15 @@ Deno.test("declareOperands() gives the elements that were asked for", () => {
   const { source } = declareOperands([{ ...operand, element: "Element" }, operand], false);
   assert.deepEqual(source.match(/-> vec4<\w+>/g), ["-> vec4<Element>", "-> vec4<f32>"]);
 });
+
+Deno.test("declareOperands() reads what a kernel writes by the array it is written by", () => {
+  const operand = { name: "old", binding: 3, type: "f32", tensor: tensor([8]), written: "x" };
+  const buffer = declareOperands([operand], false);
+  assert.equal(
+    buffer.source.trim(),
+    "fn old_at(i: u32) -> vec4<f32> { return vec4<f32>(x[i]); }",
+  );
+  const texture = declareOperands([operand], true);
+  assert.deepEqual(texture.asTexels, [3]);
+  assert.match(texture.source, /textureLoad\(old,/);
+});

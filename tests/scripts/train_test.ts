@@ -89,7 +89,9 @@ Deno.test({
       const json = async (name: string) => JSON.parse(await Deno.readTextFile(join(run, name)));
       assert.equal((await json("last/trainer.json")).flags.precision, chosen);
       assert.equal((await json("config.json")).precision, chosen);
-      await succeed("train", ["--resume", run, "--precision", "auto"]); // the same command
+      const again = ["--resume", run, "--precision", "auto"]; // the same command
+      const { stderr } = await succeed("train", again);
+      assert.match(stderr, /^resumed after 4 of 4 steps$/m);
     });
 
     await t.step(
