@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { benchCost } from "../../bench/cost_bench.ts";
+import { benchCost, fastest } from "../../bench/cost_bench.ts";
 import { Report } from "../../bench/report.ts";
 import { modelConfig } from "../../model/config.ts";
 import { gpuTest } from "../testing.ts";
@@ -32,4 +32,16 @@ gpuTest({
   const each = (row: Record<string, number>) => row["ms each"]! / row["GFLOP each"]!;
   const growth = each(large!) / each(small!);
   assert(Math.abs(large!["time / arithmetic"]! - growth) < 1e-9 * growth);
+});
+
+Deno.test("fastest() takes each kernel from the round in which it was fastest", () => {
+  const row = (label: string, ms: number, flops: number) => ({
+    label,
+    ms,
+    flops,
+    calls: 1,
+    bytes: 0,
+  });
+  const rounds = [[row("a", 2, 10), row("b", 5, 100)], [row("b", 4, 100), row("a", 3, 10)]];
+  assert.deepEqual(fastest(rounds), { ms: 6, flops: 110 });
 });
