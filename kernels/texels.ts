@@ -20,8 +20,8 @@ const WIDTH = 1024;
  * a tensor apart, as what the lanes read at a time does, would meet in a few sets of the L1 cache.
  */
 const PAD = 4;
-/** Rows at most, which every WebGPU adapter grants: 64 MiB of f32. */
-const HEIGHT = 4096;
+/** Rows at most, which every WebGPU adapter grants: 128 MiB of f32, all that Mesa binds as a buffer. */
+const HEIGHT = 8192;
 
 /** Whether a tensor is of a type and size that can be read as a texture. */
 export function fitsTexels({ shape, dtype }: Pick<Tensor, "shape" | "dtype">): boolean {
@@ -53,13 +53,16 @@ fn ${name}_at(i: u32) -> vec4f {
 }`;
 }
 
-/** Bytes of the texture that a tensor wants: rows are a power of 2, up to {@linkcode HEIGHT}. */
+/** Bytes of the texture that a tensor wants: rows are rounded up, by a quarter at most. */
 export function texelBytes({ shape, dtype }: Pick<Tensor, "shape" | "dtype">): number {
   return byteSize({ shape: [rowsOf(shape), WIDTH + PAD, 4], dtype });
 }
 
+/** Rounded, so that a texture that is too small is so by enough to be worth another one. */
 function rowsOf(shape: readonly number[]): number {
-  return 2 ** Math.ceil(Math.log2(Math.ceil(sizeOf(shape) / 4 / WIDTH)));
+  const rows = Math.ceil(sizeOf(shape) / 4 / WIDTH);
+  const step = 2 ** Math.max(0, Math.floor(Math.log2(rows)) - 2);
+  return Math.ceil(rows / step) * step;
 }
 
 /**

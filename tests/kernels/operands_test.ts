@@ -7,7 +7,7 @@ const tensor = (shape: number[], dtype: DType = "f32") => ({ shape, dtype }) as 
 Deno.test("declareOperands() declares textures of what fits, buffers of the rest", () => {
   const tensors = [
     tensor([8]),
-    tensor([2 ** 24, 2]),
+    tensor([2 ** 25, 2]),
     undefined,
     tensor([6]),
     tensor([3, 4], "f16"),

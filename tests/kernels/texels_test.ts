@@ -14,7 +14,7 @@ import { layerNorm, layerNormBackward } from "../../kernels/layer_norm.ts";
 import { declareOperands } from "../../kernels/operands.ts";
 import { type KernelRun, Plan, runOnce, runPlans } from "../../kernels/plan.ts";
 import { swiglu, swigluBackward } from "../../kernels/swiglu.ts";
-import { fitsTexels } from "../../kernels/texels.ts";
+import { fitsTexels, texelBytes } from "../../kernels/texels.ts";
 import { gpuTest, uniform } from "../testing.ts";
 import { madeBy } from "./made.ts";
 import { assertSameBits } from "./same_bits.ts";
@@ -59,7 +59,7 @@ async function copies(gpu: Gpu, tensors: Tensor[]): Promise<Float32Array[]> {
 
 const ROW = 4 * 1024; // elements in a row of texels
 const ROW_BYTES = 4 * (ROW + 4 * 4); // in f32, and what ends it
-const MOST = 4096 * ROW;
+const MOST = 8192 * ROW;
 
 for (const dtype of ["f32", "f16"] as const) {
   gpuTest({
@@ -120,13 +120,13 @@ gpuTest("kernels share one texture, as large as the largest wants it", async (gp
     const made = await madeBy(gpu, () => plan.ready());
     return { plan, textures: made.filter((kind) => kind === "Texture").length };
   };
-  const { plan, textures } = await planOf(4, 2 * ROW + 4, ROW);
+  const { plan, textures } = await planOf(4, 8 * ROW + 4, ROW);
   assert.equal(textures, 1);
-  assert.equal(gpu.memory.textures, 4 * ROW_BYTES, "three rows begun are four");
+  assert.equal(gpu.memory.textures, 10 * ROW_BYTES, "nine rows begun are ten");
   assert.deepEqual(await madeBy(gpu, () => runPlans(gpu, [plan])), []);
-  assert.equal((await planOf(4 * ROW, 4)).textures, 0, "it serves other plans");
-  assert.equal((await planOf(4 * ROW + 4, 4)).textures, 1, "up to its size");
-  assert.equal(gpu.memory.textures, (4 + 8) * ROW_BYTES, "those before keep theirs");
+  assert.equal((await planOf(10 * ROW, 4)).textures, 0, "it serves other plans");
+  assert.equal((await planOf(10 * ROW + 4, 4)).textures, 1, "up to its size");
+  assert.equal(gpu.memory.textures, (10 + 12) * ROW_BYTES, "those before keep theirs");
 });
 
 gpuTest({
@@ -147,6 +147,24 @@ gpuTest({
   assert(texture > 2 * buffer, `${texture} ms with a copy of 8 MiB, ${buffer} ms without`);
 });
 
+gpuTest({
+  name: "what can be bound in f32 can be read as a texture",
+  needs: ["eightLanes"],
+}, (gpu) => {
+  const most = gpu.device.limits.maxStorageBufferBindingSize;
+  assert(fitsTexels({ shape: [most / 4], dtype: "f32" }), `${most} bytes can be bound`);
+  return Promise.resolve();
+});
+
+Deno.test("texelBytes() rounds rows up by a quarter at most, and not past the most", () => {
+  const rows = (size: number) => texelBytes({ shape: [size], dtype: "f32" }) / ROW_BYTES;
+  for (const size of [4, ROW, ROW + 4, 5 * ROW, 17 * ROW + 4, MOST / 2 + 4, MOST - 4, MOST]) {
+    const begun = Math.ceil(size / ROW);
+    assert(rows(size) >= begun && rows(size) <= 1.25 * begun, `${rows(size)} for ${begun}`);
+  }
+  assert.equal(rows(MOST), 8192); // what every adapter grants
+});
+
 gpuTest("Plan.add() refuses a texture of what does not fit", (gpu) => {
   const [x, y] = [createTensor(gpu, [4], "u32"), createTensor(gpu, [4])];
   const plan = new Plan(gpu);
@@ -154,7 +172,7 @@ gpuTest("Plan.add() refuses a texture of what does not fit", (gpu) => {
     () => plan.add({ ...copyRun(x, y), asTexels: [1] }),
     new TypeError(
       'Cannot read (4) u32 as a texture in kernel "copy": it must be f32 or f16 and have a multiple ' +
-        "of 4 elements, 16777216 at most",
+        "of 4 elements, 33554432 at most",
     ),
   );
   return Promise.resolve();
