@@ -167,7 +167,8 @@ override ROUNDS: u32 = 512;
 const STRIDE = 4u;
 const SUMS_STRIDE = 4u;
 var<workgroup> halves: array<vec4<Element>, 64>;
-var<workgroup> sums: array<vec4f, ${SUBGROUPS} * 64>;
+const SUMS = ${Math.max(count, SUBGROUPS) * 64}u;
+var<workgroup> sums: array<vec4f, SUMS>;
 
 @compute @workgroup_size(${32 * SUBGROUPS})
 fn main(
@@ -176,10 +177,13 @@ fn main(
   @builtin(subgroup_id) subgroup: u32,
 ) {
   if (lane < 64) { halves[lane] = vec4<Element>(Element(factors[0])); }
+  for (var i = lane; i < SUMS; i += ${32 * SUBGROUPS}u) { sums[i] = vec4f(factors[1]); }
   workgroupBarrier();
   let left = left_at(0);
   let right = right_at(0);
-  ${sums.map((c) => `var ${c} = Sum();`).join(" ")}
+  // Each from a place of its own, or a compiler would know them to be one.
+  ${sums.map((c, i) => `var ${c} = sum_at(${i * 64});`).join("\n  ")}
+  workgroupBarrier();
   for (var round = 0u; round < ROUNDS; round++) {
     ${step}
   }
@@ -204,7 +208,7 @@ export function matrixCase(
 ): KernelCase {
   // Only tests run it on a CPU adapter: Mesa's ends all loops together after 65,535 turns.
   const [groups, rounds] = gpu.isCpu ? [2, 16] : [8192, 512];
-  const factors = room.upload(Float32Array.of(0.25), [1], "f32");
+  const factors = room.upload(Float32Array.of(0.25, 0), [2], "f32");
   const out = room.zeros([groups * 32 * SUBGROUPS * 4]);
   const each = rounds * count; // products of a subgroup
   return {

@@ -94,7 +94,7 @@ export async function settled<T extends { wall: number }>(
 /** A kernel, or a few that belong together, ready to be timed. */
 export interface KernelCase {
   name: string;
-  /** What it multiplies is stored as f16, so that matrix units may take it. */
+  /** What it multiplies is stored as f16 or may be rounded to it: matrix units may take it. */
   isHalf?: boolean;
   /** Records it once. */
   record(plan: Plan): void;

@@ -57,7 +57,7 @@ const MOST_PARTIALS = 256; // one invocation joins them
 
 /**
  * Parameters that a CPU adapter updates at a time: they and what belongs to them pass through textures
- * of 4 MiB, which other kernels need anyway.
+ * of 4 MiB each.
  */
 export const UPDATED_AT_ONCE = 2 ** 20;
 
@@ -180,7 +180,7 @@ function recordUpdate(
       tensor: viewTensor(plan.gpu, whole, { start, shape }),
     }));
     const { source, asTexels } = declareOperands(parts, isEight);
-    const tensors = parts.map(({ tensor }) => tensor);
+    const tensors = parts.map(({ tensor }) => tensor); // of one shape: all fit, or none
     plan.add({
       label: "adamw",
       code: adamwCode,

@@ -1,4 +1,5 @@
-// AdamW over one flat buffer of all trainables, then gradients to zero for the next step:
+// AdamW over the flat buffer of all trainables, or a part of it, then gradients to zero for the next
+// step:
 //
 //   g = clamp(coef * gradient, -CLIP_VALUE, CLIP_VALUE)
 //   parameter -= lr * WEIGHT_DECAY * parameter

@@ -174,7 +174,7 @@ function record(plan: Plan, input: GemmInput, choice: Sizes & { layout: GemmLayo
       { name: "b", binding: 6, type: "TypeB", tensor: b, element: "Element" },
       { name: "a2", binding: 7, type: "TypeA2", tensor: second?.a, element: "Element" },
       { name: "b2", binding: 8, type: "TypeB2", tensor: second?.b, element: "Element" },
-      { ...EXTRA, tensor: splits === 1 ? extra : undefined },
+      { ...EXTRA, tensor: extra },
     ],
     layout.readsTexels ?? false,
   );

@@ -76,7 +76,7 @@ export interface Tensor {
 }
 
 /** Storage buffers that a kernel binds at most: those of a GEMM. WebGPU promises 8. */
-const MOST_BUFFERS = 10;
+const MOST_BUFFERS = 9;
 
 const NO_DRIVER = "Cannot open a GPU: no WebGPU adapter answered, install a Vulkan driver " +
   "(mesa-vulkan-drivers for a CPU adapter) and check it with `vulkaninfo --summary`";

@@ -19,7 +19,7 @@ export interface Operand {
 /**
  * Declares operands, so that a kernel need not know whether they are buffers or textures.
  *
- * @param readsTexels Read the first of those that fit as textures, see `texels.ts`.
+ * @param readsTexels Read the first {@linkcode MOST_TEXELS} that fit as textures, see `texels.ts`.
  * @returns WGSL to include, and the bindings that are textures, as `KernelRun.asTexels`.
  */
 export function declareOperands(

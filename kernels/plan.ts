@@ -34,7 +34,7 @@ export interface KernelRun {
    * one valid file serves f32 and f16 storage.
    */
   types?: Record<string, DType>;
-  /** Storage tensors at bindings 0, 1, ... in the order of the WGSL file. */
+  /** Tensors at bindings 0, 1, ... of the WGSL: storage, uniforms, or textures by `asTexels`. */
   tensors: readonly Tensor[];
   /** Bindings that the kernel reads as textures: their tensors fit, as `fitsTexels` says. */
   asTexels?: readonly number[];

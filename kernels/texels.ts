@@ -2,10 +2,10 @@
  * Tensors as textures: a kernel that reads one so has it copied into a texture before it runs.
  *
  * Mesa's CPU adapter reads a storage buffer one lane after the other, each with a bounds check of
- * its own, and a texture eight lanes at a time: on Zen 3 13 ns a vec4 and 0.5, the copy 2.1, so that
- * it pays where a kernel reads a tensor once. They are storage textures, for it calls a function to
- * load from a sampled one, which looks up the mipmap of each lane: 130 instructions, where a storage
- * texture takes 42 and no call.
+ * its own, and a texture eight lanes at a time. On Zen 3 a vec4 takes 13 ns from a buffer, 0.5 from a
+ * texture and 2.1 to be copied, so that it pays even where a tensor is read once. They are storage
+ * textures, for Mesa calls a function to load from a sampled one, which looks up the mipmap of each
+ * lane: 130 instructions, where a storage texture takes 42 and no call.
  *
  * @module
  */
@@ -20,7 +20,7 @@ const WIDTH = 1024;
  * a tensor apart, as what the lanes read at a time does, would meet in a few sets of the L1 cache.
  */
 const PAD = 4;
-/** Rows at most, which every WebGPU adapter grants: 128 MiB of f32, all that Mesa binds as a buffer. */
+/** Rows at most, which every WebGPU adapter grants: 128 MiB of f32, as much as Mesa binds. */
 const HEIGHT = 8192;
 
 /** Whether a tensor is of a type and size that can be read as a texture. */

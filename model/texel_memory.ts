@@ -35,8 +35,8 @@ export interface TexelOptions {
   isTraining: boolean;
 }
 
-/** A tensor that a kernel reads as a texture, if it fits. */
-type Operand = [dtype: DType, ...shape: number[]];
+/** Of a tensor that a kernel reads as a texture, if it fits. */
+type TensorType = [dtype: DType, ...shape: number[]];
 
 /**
  * Bytes of the textures through which a CPU adapter reads tensors: of each slot and type one, that
@@ -68,16 +68,16 @@ export function texelMemory(gpu: Gpu, works: readonly TexelOptions[]): number {
 }
 
 /** Plans that are made one after the other. */
-function plansOf(work: TexelOptions): Operand[][][] {
-  const updated: Operand = ["f32", Math.min(UPDATED_AT_ONCE, work.trainables)];
+function plansOf(work: TexelOptions): TensorType[][][] {
+  const updated: TensorType = ["f32", Math.min(UPDATED_AT_ONCE, work.trainables)];
   return [kernels(work), ...(work.isTraining ? [[[updated, updated, updated, updated]]] : [])];
 }
 
 /** Of each kernel that reads textures its operands, in their order. */
-function kernels(work: TexelOptions): Operand[][] {
+function kernels(work: TexelOptions): TensorType[][] {
   const { precision, rows, patches, grid, embedDim, headDim, patchSize, isTraining } = work;
-  const angles: Operand = ["f32", grid, headDim / 2];
-  const attention: Operand[] = [[precision, rows, 3 * embedDim], angles, angles];
+  const angles: TensorType = ["f32", grid, headDim / 2];
+  const attention: TensorType[] = [[precision, rows, 3 * embedDim], angles, angles];
   if (isTraining) attention.push([precision, rows, embedDim]);
   return [
     attention,
@@ -89,11 +89,13 @@ function kernels(work: TexelOptions): Operand[][] {
 }
 
 /** Norms and gates; activations are read where products read them too. */
-function rowKernels({ precision, rows, embedDim, mlpHidden, ...work }: TexelOptions): Operand[][] {
-  const stream: Operand = ["f32", rows, embedDim];
-  const scale: Operand = ["f32", embedDim];
-  const dNorm: Operand = [precision, rows, embedDim];
-  const hidden: Operand = [precision, rows, mlpHidden];
+function rowKernels(
+  { precision, rows, embedDim, mlpHidden, ...work }: TexelOptions,
+): TensorType[][] {
+  const stream: TensorType = ["f32", rows, embedDim];
+  const scale: TensorType = ["f32", embedDim];
+  const dNorm: TensorType = [precision, rows, embedDim];
+  const hidden: TensorType = [precision, rows, mlpHidden];
   const norms = [
     [stream, scale, scale],
     ...(work.isTraining ? [[dNorm, stream, scale, stream]] : []),
@@ -103,20 +105,20 @@ function rowKernels({ precision, rows, embedDim, mlpHidden, ...work }: TexelOpti
 }
 
 /** The products of `linear.ts`, with what their epilogues read. */
-function layerKernels({ out, in: width, rank }: LayerShape, work: TexelOptions): Operand[][] {
+function layerKernels({ out, in: width, rank }: LayerShape, work: TexelOptions): TensorType[][] {
   const { precision, rows, embedDim, mlpHidden, isMerged, isTraining } = work;
-  const residual: Operand[] = out === embedDim ? [["f32", rows, out]] : [];
-  const pre: Operand[] = width === mlpHidden && !work.gated ? [[precision, rows, width]] : [];
-  const x: Operand = [precision, rows, width];
-  const dy: Operand = [precision, rows, out];
-  const h: Operand = [precision, rows, rank];
-  const loraA: Operand = ["f32", rank, width];
-  const loraB: Operand = ["f32", out, rank];
-  const frozen: Operand = [precision, out, width];
+  const residual: TensorType[] = out === embedDim ? [["f32", rows, out]] : [];
+  const pre: TensorType[] = width === mlpHidden && !work.gated ? [[precision, rows, width]] : [];
+  const x: TensorType = [precision, rows, width];
+  const dy: TensorType = [precision, rows, out];
+  const h: TensorType = [precision, rows, rank];
+  const loraA: TensorType = ["f32", rank, width];
+  const loraB: TensorType = ["f32", out, rank];
+  const frozen: TensorType = [precision, out, width];
   if (rank === 0) {
     return [[x, frozen, ...residual], ...(isTraining ? [[dy, frozen, ...pre]] : [])];
   }
-  const weight: Operand = [isMerged ? "f32" : precision, out, width];
+  const weight: TensorType = [isMerged ? "f32" : precision, out, width];
   const [forward, backward] = isMerged ? [[], []] : [[h, loraB], [h, loraA]];
   const products = [
     [x, weight, ...forward, ...residual],
@@ -128,14 +130,14 @@ function layerKernels({ out, in: width, rank }: LayerShape, work: TexelOptions):
 }
 
 /** The products of `head.ts` and the loss, all in f32. */
-function headKernels({ head, embedDim: width, isTraining }: TexelOptions): Operand[][] {
+function headKernels({ head, embedDim: width, isTraining }: TexelOptions): TensorType[][] {
   const { images, hidden, embedDim } = head;
-  const side: Operand = ["f32", images / 2, embedDim]; // queries, references
+  const side: TensorType = ["f32", images / 2, embedDim]; // queries, references
   const loss = isTraining ? [[side, side]] : [];
   if (hidden === 0) return loss;
-  const rows = (columns: number): Operand => ["f32", images, columns];
-  const first: Operand = ["f32", hidden, width];
-  const last: Operand = ["f32", embedDim, hidden];
+  const rows = (columns: number): TensorType => ["f32", images, columns];
+  const first: TensorType = ["f32", hidden, width];
+  const last: TensorType = ["f32", embedDim, hidden];
   const products = [[rows(width), first], [rows(hidden), last]];
   if (!isTraining) return products;
   const inputs = [[rows(hidden), first], [rows(embedDim), last, rows(hidden)]];

@@ -1,5 +1,5 @@
 /**
- * Everything that is trained, in one flat buffer: one optimiser dispatch serves it all.
+ * Everything that is trained, in one flat buffer, which the optimiser walks over as a whole.
  *
  * @module
  */

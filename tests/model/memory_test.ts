@@ -99,6 +99,7 @@ const textured: [
     { microBatch: 2, batchSize: 32 },
     { rank: 4, head: { hidden: 4, embedDim: 65_536 } },
   ],
+  ["without a head", {}, { rank: 64, head: null }],
   ["of a small rank, in micro-batches", { microBatch: 2 }, { rank: 4 }],
   ["of a gated MLP", { backbone: gated }, { rank: 4 }],
   ["with one layer", {}, { rank: 4, targets: ["attn.qkv"] }],
