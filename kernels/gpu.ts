@@ -214,9 +214,15 @@ function canMultiply(
  * Without the first, Mesa complains on stderr, once a device. The second leaves OpenGL out, which
  * Deno would try beside Vulkan: it has too few bindings for these kernels, and its loader (libEGL)
  * frees the state of a thread a second time when the process ends while that thread does, so that
- * glibc aborts the process now and then.
+ * glibc aborts the process now and then. The third is for Mesa's CPU adapter, which gives each thread
+ * the same share of a dispatch and waits for the last one: with a thread a core a slow core holds up
+ * the others, with more of them the system moves those that wait to cores that are done.
  */
-const DRIVER_VARIABLES = { XDG_RUNTIME_DIR: "/tmp", DENO_WEBGPU_BACKEND: "vulkan" };
+const DRIVER_VARIABLES = {
+  XDG_RUNTIME_DIR: "/tmp",
+  DENO_WEBGPU_BACKEND: "vulkan",
+  LP_NUM_THREADS: String(4 * navigator.hardwareConcurrency),
+};
 
 function prepareDrivers(): void {
   if (Deno.build.os !== "linux") return;

@@ -326,17 +326,20 @@ Deno.test("openGpu() refuses an adapter that binds fewer buffers than a product 
   }
 });
 
-/** Opens a GPU in a process of its own; prints what becomes of it. */
-async function openElsewhere(env: Record<string, string>) {
+/** Opens a GPU in a process of its own; prints what becomes of it, and then `print`, an expression. */
+async function openElsewhere(env: Record<string, string>, print = "") {
   const url = new URL("../../kernels/gpu.ts", import.meta.url);
   const code = `import { openGpu } from ${JSON.stringify(url)};
     const gpu = await openGpu().catch((error) => console.log(error.message));
-    if (gpu) console.log("opened");
+    if (gpu) console.log("opened"${print && `, ${print}`});
     const maps = Deno.build.os === "linux" ? Deno.readTextFileSync("/proc/self/maps") : "";
     // On a software adapter: NVIDIA's Vulkan driver loads it by itself.
     if (gpu?.isCpu && maps.includes("libEGL")) console.log("with OpenGL");`;
   // Without what this process has set itself.
-  const { DENO_WEBGPU_BACKEND: _, XDG_RUNTIME_DIR: __, ...inherited } = Deno.env.toObject();
+  const inherited = Deno.env.toObject();
+  for (const set of ["DENO_WEBGPU_BACKEND", "XDG_RUNTIME_DIR", "LP_NUM_THREADS"]) {
+    delete inherited[set];
+  }
   const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: ["eval", code],
     clearEnv: true,
@@ -368,6 +371,18 @@ Deno.test({
   name: "openGpu() prints nothing, and leaves OpenGL out",
   ignore: GPU_OFF,
   fn: async () => assert.deepEqual(await openElsewhere({}), { stdout: "opened", stderr: "" }),
+});
+
+gpuTest("openGpu() has Mesa's CPU adapter share work among four threads a core", async (gpu) => {
+  if (!gpu.name.includes("llvmpipe")) return;
+  const threads = `Array.from(Deno.readDirSync("/proc/self/task"), ({ name }) =>
+    Deno.readTextFileSync("/proc/self/task/" + name + "/comm")
+  ).filter((name) => name.startsWith("llvmpipe-")).length`;
+  const wanted = Math.min(16, 4 * navigator.hardwareConcurrency); // no version of Mesa has fewer
+  const opened = Number((await openElsewhere({}, threads)).stdout.replace("opened ", ""));
+  assert.ok(opened >= wanted, `${opened} threads, wanted ${wanted}`);
+  const { stdout } = await openElsewhere({ LP_NUM_THREADS: "3" }, threads);
+  assert.equal(stdout, "opened 3", "the user's number is kept");
 });
 
 gpuTest("allocate() frees what was made when building fails, and nothing else", async (gpu) => {
