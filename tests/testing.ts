@@ -57,6 +57,7 @@ const HAS = {
   matrix: ({ hasMatrix }: Gpu) => hasMatrix,
   eightLanes: hasEightLanes,
   cpu: ({ isCpu }: Gpu) => isCpu,
+  llvmpipe: ({ name }: Gpu) => Deno.build.os === "linux" && name.includes("llvmpipe"),
 };
 
 /** Name of a test that every adapter can run, or name and all that the adapter must have. */
